@@ -1,0 +1,260 @@
+"""What does an expression refer to, is it well formed, and what is its value?"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.definition import paths
+from harness.definition._syntax import (
+    EXECUTION_VARIABLES,
+    Reference,
+    expression_text,
+    is_expression,
+    is_of_an_iteration,
+    parse_get,
+    walk,
+)
+from harness.definition._wording import MAX_DEPTH, did_you_mean, kind_of, listed, shown
+from harness.errors import ExpressionError, Mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = [
+    "EXECUTION_VARIABLES",
+    "Reference",
+    "Scope",
+    "expression_text",
+    "is_static",
+    "mistakes_of",
+    "references",
+    "resolve",
+    "text_of",
+]
+
+_FUNCTIONS = ("Std:Join", "Std:JsonGet")
+
+
+class Scope(Protocol):
+    """Where the values come from when a step is about to start.
+
+    Every method raises ExpressionError when it has no value to give.
+    """
+
+    def parameter(self, name: str) -> str | int | float | bool:
+        """Give a parameter's typed value."""
+
+    def execution(self, name: str) -> str | int | float | bool:
+        """Give an execution variable, e.g. ``PipelineExecutionId`` or ``PipelineExperimentConfig.TrialName``."""
+
+    def properties(self, step: str) -> Mapping[str, Any]:
+        """Give the ``Describe*`` response of a finished step."""
+
+    def property_file(self, step: str, name: str) -> tuple[Any, str]:
+        """Give a property file's parsed JSON and its S3 URI."""
+
+    def s3_json(self, uri: str) -> Any:
+        """Give an S3 object's parsed JSON."""
+
+
+def references(value: Any, place: str = "", *, skip: Sequence[str] = ()) -> Iterator[Reference]:
+    """Yield what the expressions of a value refer to, in document order.
+
+    Malformed expressions yield nothing: :func:`mistakes_of` is about them. ``skip`` names members of the outermost
+    object to leave out (a Condition step's branches belong to other steps).
+    """
+    for found in walk(value, place, skip=skip):
+        text, where = found.body, found.place
+        if found.function == "Std:JsonGet":
+            file = found.body.get("PropertyFile") if isinstance(found.body, dict) else None
+            text = file.get("Get") if isinstance(file, dict) else None
+            where = f"{found.place}.Std:JsonGet.PropertyFile"
+        elif found.function != "Get":
+            continue
+        try:
+            yield parse_get(text, where)
+        except ValueError:
+            continue
+
+
+def is_static(value: Any) -> bool:
+    """Tell whether a value can be resolved before any step has run.
+
+    Parameters and execution variables are fine. Whatever reads a step is not, nor is any ``Std:JsonGet``: the object
+    that it reads may be written by the run.
+    """
+    if any(found.function == "Std:JsonGet" for found in walk(value, "")):
+        return False
+    return all(reference.step is None for reference in references(value))
+
+
+def mistakes_of(value: Any, place: str, *, skip: Sequence[str] = ()) -> list[Mistake]:
+    """Find the malformed expressions of a value; places are JSON paths that begin with ``place``."""
+    mistakes: list[Mistake] = []
+    for found in walk(value, place, skip=skip):
+        mistakes += [Mistake(found.place, what) for what in _wrong_with(found.function, found.body)]
+    return mistakes
+
+
+def _wrong_with(function: str, body: Any) -> list[str]:
+    """Say what is wrong with one expression, its operands apart."""
+    if function == "Get":
+        # A ForEach step is not emulated, which is no mistake of the definition: resolving it is what fails.
+        return [] if is_of_an_iteration(body) else _wrong_with_get(body, property_file=False)
+    if function not in _FUNCTIONS:
+        hint = did_you_mean(function, _FUNCTIONS) or f"there are {listed(_FUNCTIONS)}"
+        return [f"{function} is no known function; {hint}"]
+    if not isinstance(body, dict):
+        return [f"{function} takes an object, not {kind_of(body)}"]
+    return _wrong_with_join(body) if function == "Std:Join" else _wrong_with_json_get(body)
+
+
+def _wrong_with_get(body: Any, *, property_file: bool) -> list[str]:
+    try:
+        reference = parse_get(body, "")
+    except ValueError as error:
+        return [str(error)]
+    if property_file and reference.kind != "property_file":
+        return [f"Std:JsonGet: PropertyFile takes Steps.<name>.PropertyFiles.<file>, not {reference.text}"]
+    if not property_file and reference.kind == "property_file":
+        return [f"{reference.text} is a property file: it is read with Std:JsonGet and a Path"]
+    return []
+
+
+def _wrong_with_join(body: Mapping[str, Any]) -> list[str]:
+    wrong = []
+    if not isinstance(body.get("On", ""), str):
+        wrong.append(f"Std:Join: On takes a string, not {kind_of(body['On'])}")
+    if "Values" not in body:
+        wrong.append("Std:Join has no Values")
+    elif not isinstance(body["Values"], list | tuple):
+        wrong.append(f"Std:Join: Values takes a list, not {kind_of(body['Values'])}")
+    return wrong
+
+
+def _wrong_with_json_get(body: Mapping[str, Any]) -> list[str]:
+    wrong = []
+    if "Path" not in body:
+        wrong.append("Std:JsonGet has no Path")
+    elif not isinstance(body["Path"], str):
+        wrong.append(f"Std:JsonGet: Path takes a string, not {kind_of(body['Path'])}")
+    else:
+        try:
+            paths.parse(body["Path"])
+        except ValueError as error:
+            wrong.append(f"Std:JsonGet: the Path {shown(body['Path'])} cannot be read: {error}")
+    if ("PropertyFile" in body) == ("S3Uri" in body):
+        wrong.append("Std:JsonGet takes either PropertyFile or S3Uri, not " + ("both" if "S3Uri" in body else "neither"))
+    if "PropertyFile" in body:
+        file = body["PropertyFile"]
+        is_get = isinstance(file, dict) and set(file) == {"Get"}
+        wrong += (
+            _wrong_with_get(file["Get"], property_file=True)
+            if is_get
+            else ["Std:JsonGet: PropertyFile takes an object with the one member Get"]
+        )
+    if "S3Uri" in body and not isinstance(body["S3Uri"], str) and not is_expression(body["S3Uri"]):
+        wrong.append(f"Std:JsonGet: S3Uri takes a string or an expression, not {kind_of(body['S3Uri'])}")
+    return wrong
+
+
+def resolve(value: Any, scope: Scope) -> Any:
+    """Replace every expression in a value by what it stands for.
+
+    Types are kept: a bare ``Get`` of an Integer parameter stays an int. ``Std:Join`` gives a string, made with
+    :func:`text_of`.
+
+    Raises:
+        ExpressionError: An expression is malformed, or has no value; the message names the expression, the part that
+            is missing and what is there instead.
+
+    """
+    return _resolve(value, scope, 0)
+
+
+def _resolve(value: Any, scope: Scope, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise ExpressionError(f"the value nests deeper than {MAX_DEPTH} levels")
+    if is_expression(value):
+        return _evaluate(value, scope, depth)
+    if isinstance(value, dict):
+        return {key: _resolve(inner, scope, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_resolve(inner, scope, depth + 1) for inner in value]
+    return value
+
+
+def _evaluate(expression: Mapping[str, Any], scope: Scope, depth: int) -> Any:
+    ((function, body),) = expression.items()
+    if wrong := _wrong_with(function, body):
+        raise ExpressionError(f"{expression_text(expression)}: {wrong[0]}")
+    if function == "Get":
+        try:
+            reference = parse_get(body, "")
+        except ValueError as error:
+            raise ExpressionError(str(error)) from None
+        return _value_of(reference, scope)
+    if function == "Std:Join":
+        # depth + 2: an operand stands two levels below the expression, in its body and in the list of Values.
+        texts = [_joined(inner, _resolve(inner, scope, depth + 2)) for inner in body["Values"]]
+        return str(body.get("On", "")).join(texts)
+    return _json_get(expression, body, scope, depth)
+
+
+def _value_of(reference: Reference, scope: Scope) -> Any:
+    if reference.kind == "parameter":
+        return scope.parameter(reference.name)
+    if reference.kind == "execution":
+        return scope.execution(reference.name)
+    properties = scope.properties(reference.step or "")
+    try:
+        return paths.lookup(properties, reference.name, by_name=True)
+    except (LookupError, ValueError) as error:
+        raise ExpressionError(f"{reference.text}: in the properties of {reference.step}, {error}") from None
+
+
+def _joined(operand: Any, resolved: Any) -> str:
+    try:
+        return text_of(resolved)
+    except ExpressionError as error:
+        raise ExpressionError(f"Std:Join of {expression_text(operand)}: {error.message}") from None
+
+
+def _json_get(expression: Any, body: Mapping[str, Any], scope: Scope, depth: int) -> Any:
+    if "PropertyFile" in body:
+        file = parse_get(body["PropertyFile"]["Get"], "")
+        document, uri = scope.property_file(file.step or "", file.name)
+    else:
+        uri = _resolve(body["S3Uri"], scope, depth + 2)
+        if not isinstance(uri, str):
+            raise ExpressionError(f"{expression_text(expression)}: its S3Uri is {kind_of(uri)}, not a string")
+        document = scope.s3_json(uri)
+    try:
+        return paths.lookup(document, body["Path"])
+    except (LookupError, ValueError) as error:
+        raise ExpressionError(f"{expression_text(expression)}: in {uri}, {error}") from None
+
+
+def text_of(value: Any) -> str:
+    """Write a value as the service does when it needs a string.
+
+    ``true``/``false`` (recorded in the SDK's ``test_fail_steps.py`` and ``test_pipeline_var_behaviors.py``), integers
+    as digits, floats in their shortest form (``0.25``, ``1.0``), strings as they are, without quotes.
+
+    Raises:
+        ExpressionError: The value has no text: null (the service's text for it is not known, and a silent ``null`` in
+            a path or an argument would hide a missing metric), NaN and infinities, lists, objects.
+
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    if isinstance(value, float):
+        raise ExpressionError(f"{value} is no number that can be written as text")
+    raise ExpressionError(f"{kind_of(value)} cannot be written as text; strings, numbers and booleans can")
