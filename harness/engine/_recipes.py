@@ -1,0 +1,225 @@
+"""What does a stand-in's recipe say, and which content has it.
+
+A recipe is a folder ``images/<family>/<version>`` with an ``image.yaml``, a ``requirements.txt`` that holds every
+package with its version, and the trees of files that go into the image as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import harness
+from harness.errors import ImageError
+
+__all__ = ["BUILDER", "Recipe", "Replaced", "SourceDistribution", "read_recipes", "source_distributions"]
+
+BUILDER = "1"
+"""Raised whenever the builder makes something else of the same recipe."""
+
+_PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*])?==(?P<version>[^\s;#]+)")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StandsFor(_Model):
+    """Which images a stand-in may replace."""
+
+    repositories: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    """Patterns as in ``fnmatch``."""
+
+
+class Pins(_Model):
+    """Packages, and where it is written that the real image has them."""
+
+    source: str = Field(min_length=1)
+    packages: tuple[str, ...] = Field(min_length=1)
+
+
+class Replaced(_Model):
+    """A package that is here in another version, or under another name, than in the real image."""
+
+    package: str
+    instead_of: str
+    because: str
+
+    def __str__(self) -> str:
+        return f"{self.package} instead of {self.instead_of}: {self.because}"
+
+
+class LeftOut(_Model):
+    """A package that the real image has and the stand-in has not."""
+
+    packages: tuple[str, ...]
+    because: str
+
+    def __str__(self) -> str:
+        return f"without {', '.join(self.packages)}: {self.because}"
+
+
+class Patch(_Model):
+    """A text that is replaced in one file."""
+
+    file: str
+    old: str
+    new: str
+
+
+class SourceDistribution(_Model):
+    """A package that is published as source only, and how a wheel is made of it."""
+
+    project: str
+    version: str
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    contents: dict[str, str]
+    """Path in the archive → place in the wheel; a folder takes what is below it along."""
+    replace: tuple[Patch, ...] = ()
+    add: dict[str, str] = {}
+
+    @property
+    def distribution(self) -> str:
+        """Give the name as file names write it."""
+        return re.sub(r"[-_.]+", "_", self.project).lower()
+
+    @property
+    def key(self) -> str:
+        """Give everything that decides the wheel's content."""
+        return f"{BUILDER} {self.model_dump_json()}"
+
+
+class Hints(_Model):
+    """What to expect, for the person who waits."""
+
+    size_mib: int
+    seconds: int
+
+
+class Recipe(_Model):
+    """A stand-in image's recipe."""
+
+    family: str
+    version: str
+    folder: Path
+    summary: str
+    stands_for: StandsFor = StandsFor()
+    python: str = Field(pattern=r"^3\.\d+$")
+    python_link: str | None = None
+    """Where the real image has its Python, as a link to ours."""
+    pins: tuple[Pins, ...]
+    replaced: tuple[Replaced, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    scripts: dict[str, str] = {}
+    """Programs whose entry point is chosen here because several packages bring one."""
+    environment: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    ports: tuple[int, ...] = ()
+    directories: tuple[str, ...] = ()
+    links: dict[str, str] = {}
+    shared: tuple[str, ...] = ()
+    """Folders of ``images/shared`` whose trees go into the image, before the recipe's own ``root``."""
+    debian: tuple[str, ...] = ()
+    """Debian packages that take the place of ``fallback_without`` where no index offers those."""
+    fallback_without: tuple[str, ...] = ()
+    known_differences: tuple[str, ...] = ()
+    hints: Hints
+
+    @property
+    def name(self) -> str:
+        """Give the short name that people type."""
+        return f"{self.family}:{self.version}"
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """List everything that is otherwise in the real image."""
+        return (*self.known_differences, *map(str, self.replaced), *map(str, self.left_out))
+
+    @property
+    def requirements(self) -> Path:
+        """Give the list of all packages with their versions."""
+        return self.folder / "requirements.txt"
+
+    @property
+    def trees(self) -> tuple[Path, ...]:
+        """Give the trees of files that are copied into the image, the later over the earlier."""
+        own = self.folder / "root"
+        shared = [self.folder.parent.parent / "shared" / name for name in self.shared]
+        return (*shared, *([own] if own.is_dir() else []))
+
+    @functools.cached_property
+    def locked(self) -> dict[str, str]:
+        """Give every package's version."""
+        pins = (_PIN.match(line) for line in self.requirements.read_text(encoding="utf-8").splitlines())
+        return {_normal(pin["name"]): pin["version"] for pin in pins if pin}
+
+    @property
+    def sources(self) -> tuple[SourceDistribution, ...]:
+        """Give the packages of the list that are published as source only."""
+        known = source_distributions(self.folder.parent.parent)
+        return tuple(known[key] for key in sorted(self.locked.items()) if key in known)
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """Give a digest of all that decides the image's content."""
+        digest = hashlib.sha256(f"{BUILDER}\n".encode())
+        files = [(f"recipe/{p.name}", p) for p in (self.folder / "image.yaml", self.requirements)]
+        for number, tree in enumerate(self.trees):
+            files += [(f"tree{number}/{p.relative_to(tree)}", p) for p in sorted(tree.rglob("*")) if p.is_file()]
+        for name, path in files:
+            content = path.read_bytes()
+            executable = "x" if name.startswith("tree") and path.stat().st_mode & 0o100 else "-"
+            digest.update(f"{name}\n{executable}\n{len(content)}\n".encode() + content)
+        for source in self.sources:
+            digest.update(source.key.encode())
+        return digest.hexdigest()[:12]
+
+
+@functools.cache
+def read_recipes() -> tuple[Recipe, ...]:
+    """Read every recipe that this installation carries, in the order of their names.
+
+    Raises:
+        ImageError: A recipe is malformed.
+
+    """
+    recipes = []
+    for file in sorted(_root().glob("*/*/image.yaml")):
+        content = {"family": file.parent.parent.name, "version": file.parent.name, "folder": file.parent}
+        try:
+            recipes.append(Recipe.model_validate({**_yaml(file), **content}))
+        except (ValidationError, yaml.YAMLError, TypeError) as error:
+            raise ImageError(f"the stand-in recipe {file} is malformed: {error}") from error
+    return tuple(recipes)
+
+
+@functools.cache
+def source_distributions(root: Path) -> dict[tuple[str, str], SourceDistribution]:
+    """Read which packages are made from source, by name and version."""
+    table = _yaml(root / "sdists.yaml")
+    known = [SourceDistribution.model_validate(entry) for entry in table["source_distributions"]]
+    return {(_normal(source.project), source.version): source for source in known}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _root() -> Path:
+    """Find the recipes: inside an installed package, or beside it in a checkout."""
+    package = Path(harness.__file__).parent
+    installed = package / "_standins"
+    return installed if installed.is_dir() else package.parent / "images"
+
+
+def _yaml(file: Path) -> Any:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - both are safe loaders

@@ -1,0 +1,89 @@
+"""Which image runs a step when the real one cannot be had, and how is it made here."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.engine._recipes import Recipe, read_recipes
+from harness.service.image_uris import DEFAULT_REGISTRY, is_public
+
+if TYPE_CHECKING:
+    from harness.service.image_uris import ImageUri
+
+__all__ = ["NAMESPACE", "StandIn", "catalog", "find"]
+
+NAMESPACE = "sagemaker-harness"
+
+
+class StandIn(BaseModel):
+    """An image of ours that takes the place of one of AWS's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    family: str
+    version: str
+    summary: str
+    repositories: tuple[str, ...]
+    """Names of the repositories that hold the real image, in each region's public account."""
+    tags: tuple[str, ...]
+    """Patterns of the real image's tags."""
+    python: str
+    differences: tuple[str, ...]
+    """What is otherwise in the real image, as far as it is known."""
+    size_mib: int
+    seconds: int
+    """How long a build takes on two cores, roughly."""
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """Give the short name that people type, such as ``sklearn:1.2-1``."""
+        return self.recipe.name
+
+    @property
+    def local_tag(self) -> str:
+        """Give the name of the image in the engine; a changed recipe has another one."""
+        return f"{NAMESPACE}/{self.family}:{self.version}-{self.recipe.hash}"
+
+    def stands_for(self, uri: ImageUri) -> bool:
+        """Say whether this stand-in may take the place of an image."""
+        tag = uri.tag
+        if tag is None:  # a digest alone does not tell the version
+            return False
+        if uri.registry == DEFAULT_REGISTRY and uri.repository == f"{NAMESPACE}/{self.family}":
+            return tag in {self.version, self.local_tag.rpartition(":")[2]}
+        if uri.repository not in self.repositories or not any(fnmatch.fnmatchcase(tag, p) for p in self.tags):
+            return False
+        return is_public(uri) if uri.is_ecr else uri.registry == DEFAULT_REGISTRY
+
+
+@functools.cache
+def catalog() -> tuple[StandIn, ...]:
+    """List every stand-in, in the order of their names."""
+    return tuple(
+        StandIn(
+            family=recipe.family,
+            version=recipe.version,
+            summary=recipe.summary,
+            repositories=recipe.stands_for.repositories,
+            tags=recipe.stands_for.tags,
+            python=recipe.python,
+            differences=recipe.differences,
+            size_mib=recipe.hints.size_mib,
+            seconds=recipe.hints.seconds,
+            recipe=recipe,
+        )
+        for recipe in read_recipes()
+    )
+
+
+def find(uri: ImageUri) -> StandIn | None:
+    """Give the stand-in for an image, or None.
+
+    Only images that AWS publishes have stand-ins: what a private account holds under the same name is unknown.
+    """
+    return next((standin for standin in catalog() if standin.stands_for(uri)), None)
