@@ -6,7 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set as AbstractSet
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
 __all__ = ["find_cycles"]
 
@@ -28,7 +29,7 @@ def find_cycles(order: Sequence[str], needs: Mapping[str, AbstractSet[str]]) -> 
     import networkx as nx  # noqa: PLC0415 - a definition without cycles never needs it
 
     position = {name: index for index, name in enumerate(order)}
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(order)
     graph.add_edges_from((name, need) for name in order for need in needs[name] if need != name)
     groups = [group for group in nx.strongly_connected_components(graph) if len(group) > 1]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.definition import paths
-from harness.definition._wording import MAX_DEPTH, kind_of
+from harness.definition._wording import MAX_DEPTH, kind_of, printable
 from harness.errors import DefinitionError, Mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["read_document"]
 
@@ -21,11 +24,11 @@ def read_document(text: str, *, source: str) -> tuple[dict[str, Any], list[Mista
     """Parse a text to a JSON object.
 
     Returns:
-        The object, and what strict JSON or the service would not take in it: members that stand twice in one object,
-        NaN and infinities, halves of surrogate pairs.
+        The object, and what strict JSON would not have in it: members that stand twice in one object, NaN, infinities.
 
     Raises:
-        DefinitionError: The text is no JSON (with line and column), no object, or nests too deep to be looked at.
+        DefinitionError: The text is no JSON (with line and column), no object, nests too deep to be looked at, or
+            holds halves of surrogate pairs.
 
     """
     doubled: list[tuple[dict[str, Any], list[str]]] = []
@@ -68,21 +71,24 @@ def _survey(document: dict[str, Any], doubled: dict[int, list[str]], source: str
                 Mistake(paths.extend(place, name), f"the member {name} stands more than once in its object")
                 for name in doubled.get(id(value), ())
             ]
-            mistakes += [Mistake(place, _HALF) for name in value if _is_half(name)]
+            _refuse_halves(place, value, source)
             inner = [(paths.extend(place, name), member, depth + 1) for name, member in value.items()]
         elif isinstance(value, list):
             inner = [(f"{place}[{index}]", element, depth + 1) for index, element in enumerate(value)]
         else:
             if isinstance(value, float) and not math.isfinite(value):
                 mistakes.append(Mistake(place, "NaN, infinities and numbers that are too large are no JSON"))
-            if isinstance(value, str) and _is_half(value):
-                mistakes.append(Mistake(place, _HALF))
+            if isinstance(value, str):
+                _refuse_halves(place, (value,), source)
             continue
         if inner and depth >= MAX_DEPTH:
-            raise DefinitionError(source, [Mistake(place, _TOO_DEEP)])
+            raise DefinitionError(source, [Mistake(printable(place), _TOO_DEEP)])
         waiting += reversed(inner)
     return mistakes
 
 
-def _is_half(text: str) -> bool:
-    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+def _refuse_halves(place: str, texts: Iterable[str], source: str) -> None:
+    # Nothing that holds such a text can be printed or written to a file: there is no going on with it.
+    for text in texts:
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise DefinitionError(source, [Mistake(printable(place), _HALF)])

@@ -76,7 +76,7 @@ class _StepReader:
         self._name = name
         self._who = f"step {name}" if name is not None else "the step"
         self._mistakes = mistakes
-        self._arguments: dict[str, Any] = self._member("Arguments", dict) or {}
+        self._arguments: dict[str, Any] = self._member("Arguments", "an object") or {}
 
     def step(self) -> Step | None:
         """Read everything but the branches; None if the step has no name."""
@@ -88,12 +88,12 @@ class _StepReader:
             kind = ""
         files = tuple(self._property_files(kind))
         depends_on = tuple(self._depends_on())
-        retry_policies = self._member("RetryPolicies", list) or []
+        retry_policies = self._member("RetryPolicies", "a list") or []
         for index, policy in enumerate(retry_policies):
             if not isinstance(policy, dict):
                 self._wrong(f"RetryPolicies[{index}]", f"{self._who}: a policy is an object, not {kind_of(policy)}")
-        cache_config = self._member("CacheConfig", dict)
-        texts = self._member("DisplayName", str), self._member("Description", str)
+        cache_config = self._member("CacheConfig", "an object")
+        texts = self._member("DisplayName", "a string"), self._member("Description", "a string")
         if self._name is None:
             return None
         return Step(
@@ -129,17 +129,16 @@ class _StepReader:
         place = f"{self._entry.place}.{member}" if member else self._entry.place
         self._mistakes.append(Mistake(place, what, remedy))
 
-    def _member(self, member: str, kind: type) -> Any:
+    def _member(self, member: str, wanted: str) -> Any:
         """Give a member that has to be of a kind; null counts as absent."""
         value = self._raw.get(member)
-        if value is None or isinstance(value, kind):
+        if value is None or kind_of(value) == wanted:
             return value
-        wanted = {dict: "an object", list: "a list", str: "a string"}[kind]
         self._wrong(member, f"{self._who}: {member} takes {wanted}, not {kind_of(value)}")
         return None
 
     def _depends_on(self) -> Iterator[str]:
-        for index, name in enumerate(self._member("DependsOn", list) or []):
+        for index, name in enumerate(self._member("DependsOn", "a list") or []):
             if isinstance(name, str):
                 yield name
             elif isinstance(name, dict) and {"Step", "Trigger"} <= name.keys():
@@ -152,7 +151,7 @@ class _StepReader:
     def _property_files(self, kind: str) -> Iterator[PropertyFile]:
         outputs = self._output_names() if kind == "Processing" else None
         seen: set[str] = set()
-        for index, value in enumerate(self._member("PropertyFiles", list) or []):
+        for index, value in enumerate(self._member("PropertyFiles", "a list") or []):
             place = f"PropertyFiles[{index}]"
             if not isinstance(value, dict):
                 self._wrong(place, f"{self._who}: a property file is an object, not {kind_of(value)}")

@@ -125,27 +125,29 @@ def parse_get(text: Any, place: str) -> Reference:
         raise ValueError(f"Get takes a string such as Parameters.Name, not {kind_of(text)}")  # noqa: TRY004
     if simple := _SIMPLE.fullmatch(text):
         root, name = simple.groups()
-        if root == "Parameters":
-            return Reference("parameter", None, name, place)
-        if name not in EXECUTION_VARIABLES:
+        if root == "Execution" and name not in EXECUTION_VARIABLES:
             raise ValueError(_unknown_variable(text, name))
-        return Reference("execution", None, name, place)
+        return Reference("parameter" if root == "Parameters" else "execution", None, name, place)
     if text in _EXPERIMENT:
         return Reference("execution", None, text, place)
     if of_a_step := _OF_A_STEP.fullmatch(text):
-        step, path = of_a_step.groups()
-        if path.startswith(_PROPERTY_FILES) and path != _PROPERTY_FILES:
-            return Reference("property_file", step, path.removeprefix(_PROPERTY_FILES), place)
-        if path.startswith("$"):
-            raise ValueError(f"{shown(text)}: a property path does not begin with '$'")
-        try:
-            paths.parse(path)
-        except ValueError as error:
-            raise ValueError(f"{shown(text)}: the path {shown(path)} cannot be read: {error}") from None
-        return Reference("property", step, path, place)
+        return _of_a_step(text, of_a_step[1], of_a_step[2], place)
     if is_of_an_iteration(text):
         raise ValueError(f"{shown(text)} has a value only inside of a ForEach step, which is not emulated")
-    raise ValueError(f"{shown(text)} is no reference; there are Parameters.<name>, Execution.<name>, Steps.<name>.<path>")
+    raise ValueError(f"{shown(text)} is no reference; there are Parameters.<x>, Execution.<x> and Steps.<x>.<path>")
+
+
+def _of_a_step(text: str, step: str, path: str, place: str) -> Reference:
+    """Read what follows the step's name."""
+    if path.startswith(_PROPERTY_FILES) and path != _PROPERTY_FILES:
+        return Reference("property_file", step, path.removeprefix(_PROPERTY_FILES), place)
+    if path.startswith("$"):
+        raise ValueError(f"{shown(text)}: a property path does not begin with '$'")
+    try:
+        paths.parse(path)
+    except ValueError as error:
+        raise ValueError(f"{shown(text)}: the path {shown(path)} cannot be read: {error}") from None
+    return Reference("property", step, path, place)
 
 
 def is_of_an_iteration(text: Any) -> bool:

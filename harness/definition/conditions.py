@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "mistakes_of"]
 
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "Equals": operator.eq,
     "GreaterThan": operator.gt,
     "GreaterThanOrEqualTo": operator.ge,
@@ -90,7 +90,8 @@ def _compare(kind: str, left: tuple[str, Any], right: tuple[str, Any]) -> bool:
         raise ExpressionError(f"{said}: NaN compares with nothing")
     if kinds[0] == "a boolean" and kind not in {"Equals", "In"}:
         raise ExpressionError(f"{said}: booleans have no order")
-    return _COMPARISONS.get(kind, operator.eq)(left[1], right[1])
+    compare = _COMPARISONS["Equals" if kind == "In" else kind]
+    return bool(compare(left[1], right[1]))
 
 
 def _described(text: str, value: Any) -> str:

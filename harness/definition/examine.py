@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from harness.definition import conditions, expressions, graph, load, parameters, paths
+from harness.definition._wording import printable
 from harness.errors import DefinitionError, Mistake
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def _malformed(step: Step) -> Iterator[Mistake]:
 
 
 def _in_document_order(mistakes: Iterable[Mistake], document: dict[str, Any]) -> list[Mistake]:
-    return sorted(dict.fromkeys(mistakes), key=lambda mistake: _position(mistake.place, document))
+    ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: _position(mistake.place, document))
+    return [Mistake(*map(printable, (mistake.place, mistake.what, mistake.remedy))) for mistake in ordered]
 
 
 def _position(place: str, document: Any) -> tuple[int, ...]:

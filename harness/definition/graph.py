@@ -157,14 +157,14 @@ class _Checker:
 
     def needs_of(self, step: Step) -> set[str]:
         """Give the existing steps that a step needs."""
-        needs = {step.parent} if step.parent in self._steps else set()
+        needs = {step.parent}
         for index, name in enumerate(step.depends_on):
             self._check_step(name, f"{step.place}.DependsOn[{index}]", f"step {step.name} depends on")
             needs.add(name)
         for reference in references_of(step):
             self._check(reference, f"step {step.name}")
             needs.add(reference.step)
-        return {name for name in needs if name in self._steps}
+        return {name for name in needs if name is not None and name in self._steps}
 
     def check_experiment_config(self) -> None:
         """Check the references of PipelineExperimentConfig, which is evaluated before any step."""
@@ -186,7 +186,7 @@ class _Checker:
         if is_known and reference.kind == "property_file":
             files = [file.name for file in self._steps[reference.step].property_files]
             if reference.name not in files:
-                what = f"{who} refers to the property file {reference.name}, which step {reference.step} does not declare"
+                what = f"{who} refers to the property file {reference.name}, which {reference.step} does not declare"
                 self._unknown(reference.place, what, reference.name, files)
 
     def _check_step(self, name: str, place: str, says: str) -> bool:

@@ -5,24 +5,18 @@ Shapes: SDK 2.257 ``workflow/*.py`` (what ``to_request`` writes); names and leng
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any
 
 from harness.definition._json import read_document
+from harness.definition._read_parameters import read_parameters
 from harness.definition._read_steps import read_steps
-from harness.definition._wording import did_you_mean, kind_of, listed, shown
-from harness.definition.models import ParameterDeclaration, ParameterType, PipelineDefinition
-from harness.definition.parameters import fitted
+from harness.definition._wording import kind_of, shown
+from harness.definition.models import PipelineDefinition
 from harness.errors import DefinitionError, Mistake
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["VERSION", "read"]
 
 VERSION = "2020-12-01"
-_PARAMETER_NAME = re.compile(r"[A-Za-z0-9\-_]{1,256}")
-_TYPES: Sequence[str] = get_args(ParameterType)
 
 
 def read(text: str, *, source: str) -> tuple[PipelineDefinition, list[Mistake]]:
@@ -44,7 +38,7 @@ def read(text: str, *, source: str) -> tuple[PipelineDefinition, list[Mistake]]:
     document, mistakes = read_document(text, source=source)
     if unreadable := _wrong_with_frame(document):
         raise DefinitionError(source, unreadable)
-    parameters = _parameters(document.get("Parameters"), mistakes)
+    parameters = read_parameters(document.get("Parameters"), mistakes)
     steps = read_steps(document["Steps"], mistakes)
     definition = PipelineDefinition(
         version=VERSION,
@@ -77,80 +71,3 @@ def _object(document: dict[str, Any], member: str, mistakes: list[Mistake]) -> d
         return value
     mistakes.append(Mistake(member, f"{member} takes an object, not {kind_of(value)}"))
     return None
-
-
-def _parameters(entries: Any, mistakes: list[Mistake]) -> list[ParameterDeclaration]:
-    if entries is None:
-        return []
-    if not isinstance(entries, list):
-        mistakes.append(Mistake("Parameters", f"Parameters takes a list, not {kind_of(entries)}"))
-        return []
-    declarations: list[ParameterDeclaration] = []
-    places: dict[str, str] = {}
-    for index, entry in enumerate(entries):
-        place = f"Parameters[{index}]"
-        if not isinstance(entry, dict):
-            mistakes.append(Mistake(place, f"a parameter is an object, not {kind_of(entry)}"))
-            continue
-        name = entry.get("Name")
-        if not isinstance(name, str):
-            mistakes.append(Mistake(place, "the parameter has no Name"))
-            continue
-        if not _PARAMETER_NAME.fullmatch(name):
-            what = f"{shown(name)} is no parameter name; 1 to 256 letters, digits, '-' and '_' are"
-            mistakes.append(Mistake(f"{place}.Name", what))
-        if name in places:
-            mistakes.append(Mistake(f"{place}.Name", f"the parameter {name} is declared already at {places[name]}"))
-        places.setdefault(name, place)
-        declarations.append(_parameter(entry, name, place, mistakes))
-    return declarations
-
-
-def _parameter(entry: dict[str, Any], name: str, place: str, mistakes: list[Mistake]) -> ParameterDeclaration:
-    kind = entry.get("Type")
-    if kind not in _TYPES:
-        what = f"parameter {name}: {shown(kind)} is no parameter type" if kind else f"parameter {name} has no Type"
-        hint = did_you_mean(kind, _TYPES) if isinstance(kind, str) else ""
-        mistakes.append(Mistake(f"{place}.Type", what, hint or f"there are {listed(_TYPES)}"))
-        # Known by its name, so that what refers to it is no second mistake; what it holds cannot be judged.
-        return ParameterDeclaration(name=name, type="String", has_default=True, default="")
-    options = _enum(entry, kind, name, place, mistakes)
-    has_default = "DefaultValue" in entry
-    default = entry.get("DefaultValue")
-    if has_default:
-        default = _default(default, kind, options, name, place, mistakes)
-    return ParameterDeclaration(name=name, type=kind, default=default, has_default=has_default, enum_values=options)
-
-
-def _enum(entry: dict[str, Any], kind: str, name: str, place: str, mistakes: list[Mistake]) -> tuple[Any, ...] | None:
-    options = entry.get("EnumValues")
-    if options is None:
-        return None
-    if not isinstance(options, list) or not options:
-        found = "an empty one" if options == [] else kind_of(options)
-        mistakes.append(Mistake(f"{place}.EnumValues", f"parameter {name}: EnumValues takes a list, not {found}"))
-        return None
-    allowed = []
-    for index, option in enumerate(options):
-        try:
-            allowed.append(fitted(kind, option))
-        except ValueError as error:
-            mistakes.append(Mistake(f"{place}.EnumValues[{index}]", f"parameter {name}: {error}"))
-    return tuple(allowed)
-
-
-def _default(
-    value: Any, kind: str, options: tuple[Any, ...] | None, name: str, place: str, mistakes: list[Mistake]
-) -> Any:
-    try:
-        default = fitted(kind, value)
-    except ValueError as error:
-        remedy = "leave DefaultValue out if there is none" if value is None else ""
-        mistakes.append(Mistake(f"{place}.DefaultValue", f"parameter {name}: the default {error}", remedy))
-        return value
-    # An Integer enum never holds a boolean (fitted saw to that), so plain equality will do.
-    if options is not None and default not in options:
-        allowed = listed(shown(option) for option in options)
-        what = f"parameter {name}: the default {shown(default)} is not allowed; allowed are {allowed}"
-        mistakes.append(Mistake(f"{place}.DefaultValue", what))
-    return default

@@ -98,7 +98,7 @@ def fitted(kind: str, value: Any) -> Scalar:
         or (kind == "Integer" and is_number and isinstance(value, int))
         or (kind == "Boolean" and isinstance(value, bool))
     ):
-        return value  # type: ignore[no-any-return]
+        return value
     said = shown(value) if isinstance(value, str | int | float) else kind_of(value)
     raise ValueError(f"{said} is not of type {kind}, which takes {_WANTED[kind]}")
 

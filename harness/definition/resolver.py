@@ -37,6 +37,7 @@ class PipelineDAGResolver:
     """
 
     def __init__(self, dag: PipelineDefinition) -> None:
+        """Look at a definition; mistakes in it are kept until a plan is asked for."""
         self._definition = dag
         self._graph, self._mistakes = graph.build(dag)
         self._steps = {step.name: step for step in reversed(dag.steps)}
@@ -66,7 +67,7 @@ class PipelineDAGResolver:
         ``cycles`` are written ``A → B → A``, ``dangling_dependencies`` ``A → Ghost``, ``isolated_nodes`` are the steps
         of a larger pipeline that neither need another step nor are needed.
         """
-        rings = [(name,) for name in self._names if name in self._needs[name]]
+        rings: list[tuple[str, ...]] = [(name,) for name in self._names if name in self._needs[name]]
         if self._graph is None:
             rings += find_cycles(self._names, self._needs)
         dangling = [
