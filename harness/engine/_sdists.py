@@ -77,8 +77,6 @@ def make_wheel(source: SourceDistribution, archive: bytes) -> bytes:
     info = f"{source.distribution}-{source.version}.dist-info"
     files[f"{info}/METADATA"] = _metadata(metadata, requires)
     files[f"{info}/WHEEL"] = _WHEEL
-        b"Wheel-Version: 1.0\nGenerator: sagemaker-harness\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    )
     if entry_points:
         files[f"{info}/entry_points.txt"] = entry_points
     return _zipped(files, f"{info}/RECORD")
