@@ -8,6 +8,7 @@ The whole tree::
     ├── DefinitionError             2   the pipeline definition has mistakes (all of them, each with its place)
     ├── ParameterError              2   parameter values are missing, unknown or of the wrong type
     ├── InputError                  2   an input that no step produces has no data
+    ├── PreflightError            2/7   inputs without data, images nobody has: all of them, before anything runs
     ├── KeyLayoutError              5   an S3 key cannot be a file here (object and prefix at once, `..`, too long)
     ├── StorageError                5   the workspace cannot be written or read (disk full, permissions)
     ├── ArchiveError                5   an archive is hostile or broken
@@ -18,6 +19,8 @@ The whole tree::
     ├── NothingToDoError            3   there is nothing to do
     ├── RunNotFoundError            2   no such run, step or log
     ├── ExpressionError             1   an expression cannot be evaluated when its step starts
+    ├── RequestError                1   a job's request is refused when its step starts, in the service's words
+    ├── NotEmulatedError            8   a request uses a feature that is not emulated yet
     └── InterruptedRunError       130   the caller stopped the run
 
 An error says what happened, where, why, and what to do. Exit codes are stable.
@@ -46,8 +49,11 @@ __all__ = [
     "KeyLayoutError",
     "Mistake",
     "MistakesError",
+    "NotEmulatedError",
     "NothingToDoError",
     "ParameterError",
+    "PreflightError",
+    "RequestError",
     "RunNotFoundError",
     "StorageError",
     "UsageError",
@@ -136,6 +142,17 @@ class InputError(MistakesError):
     code = "SMH-INPUT"
 
 
+class PreflightError(MistakesError):
+    """What a run needs is not there: inputs (exit code 2), images or an engine (7; 2 where inputs are missing too)."""
+
+    code = "SMH-PREFLIGHT"
+
+    def __init__(self, subject: str, inputs: Iterable[Mistake], images: Iterable[Mistake]) -> None:
+        missing_inputs, missing_images = tuple(inputs), tuple(images)
+        super().__init__(subject, [*missing_inputs, *missing_images])
+        self.exit_code = 2 if missing_inputs else 7  # type: ignore[misc]
+
+
 class KeyLayoutError(HarnessError):
     """An S3 key cannot be a file of the workspace."""
 
@@ -203,6 +220,20 @@ class ExpressionError(HarnessError):
 
     code = "SMH-EXPRESSION"
     exit_code = 1
+
+
+class RequestError(HarnessError):
+    """A job's request is refused when its step starts, in the service's words."""
+
+    code = "SMH-REQUEST"
+    exit_code = 1
+
+
+class NotEmulatedError(HarnessError):
+    """A request uses a feature of the service that is not emulated yet."""
+
+    code = "SMH-NOT-EMULATED"
+    exit_code = 8
 
 
 class InterruptedRunError(HarnessError):

@@ -1,0 +1,120 @@
+"""``harness logs``, ``harness runs`` and ``harness clean``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.config import load_settings
+from harness.errors import EngineUnavailableError, NothingToDoError, RunNotFoundError
+from harness.execution.logs import read_log
+from harness.execution.workspace import RunFolder, Workspace
+from harness.report import words
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+__all__ = ["clean", "logs", "runs"]
+
+_POLL_S = 0.2
+
+
+def _workspace(options: argparse.Namespace) -> Workspace:
+    return Workspace(load_settings(None, {"workspace": options.workspace}).workspace)
+
+
+def logs(options: argparse.Namespace) -> int:
+    """Print logs."""
+    folder = _workspace(options).find_run(options.run)
+    known = folder.steps_with_logs()
+    if options.step and options.step not in known and not options.follow:
+        raise RunNotFoundError(
+            f"run {folder.run_id} has no log of a step {options.step!r} (it has: {', '.join(known) or 'none'})"
+        )
+    tails: dict[Path, int] = {}
+    while True:
+        over = not options.follow or folder.read().get("status") != "Executing"
+        for step in [options.step] if options.step else folder.steps_with_logs():
+            for attempt, host, path in folder.log_files(step):
+                prefix = "" if options.step else f"[{step}] "
+                for line in _new_lines(path, tails):
+                    sys.stdout.write(prefix + _shown(line, options.timestamps) + "\n")
+                del attempt, host
+        sys.stdout.flush()
+        if over:
+            return 0
+        time.sleep(_POLL_S)
+
+
+def _shown(line: tuple[str, str, str], timestamps: bool) -> str:  # noqa: FBT001
+    return f"{line[0]} {line[2]}" if timestamps else line[2]
+
+
+def _new_lines(path: Path, tails: dict[Path, int]) -> Iterator[tuple[str, str, str]]:
+    seen = tails.get(path, 0)
+    for number, line in enumerate(read_log(path)):
+        if number >= seen:
+            yield line
+            tails[path] = number + 1
+
+
+def runs(options: argparse.Namespace) -> int:
+    """List runs, the newest last."""
+    records = [folder.read() for folder in _workspace(options).all_runs()]
+    if options.json:
+        sys.stdout.write(json.dumps(records, indent=2, ensure_ascii=False) + "\n")
+        return 0
+    rows = [("run", "pipeline", "status", "started", "took", "steps")]
+    rows += [(r["run_id"], r["pipeline"], r["status"], r["started_at"], words.duration(r["duration_s"]), _counts(r)) for r in records]
+    sys.stdout.write(words.table(rows) + "\n" if records else "no run yet\n")
+    return 0
+
+
+def _counts(record: dict[str, Any]) -> str:
+    counts: dict[str, int] = {}
+    for step in record["steps"]:
+        counts[step["status"]] = counts.get(step["status"], 0) + 1
+    return ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def clean(options: argparse.Namespace) -> int:
+    """Remove what is left of runs."""
+    workspace = _workspace(options)
+    removed = _clean_engine(workspace)
+    if options.runs:
+        for folder in workspace.all_runs():
+            if folder.read().get("status") == "Executing" and _is_alive(folder):
+                continue
+            shutil.rmtree(folder.path)
+            removed.append(f"run {folder.run_id}")
+    if not removed:
+        raise NothingToDoError("nothing to clean")
+    sys.stdout.write("".join(f"removed {what}\n" for what in removed))
+    return 0
+
+
+def _clean_engine(workspace: Workspace) -> list[str]:
+    from harness.engine import labels  # noqa: PLC0415
+    from harness.engine.connection import connect  # noqa: PLC0415
+    from harness.engine.sweep import sweep  # noqa: PLC0415
+
+    try:
+        client = connect()
+    except EngineUnavailableError as error:
+        sys.stderr.write(f"harness: the engine is left out: {error.message}\n")
+        return []
+    try:
+        return sweep(client, kept_too=lambda own: own.get(labels.WORKSPACE) == str(workspace.root))
+    finally:
+        client.close()
+
+
+def _is_alive(folder: RunFolder) -> bool:
+    """Whether a run that says it goes on has written anything lately."""
+    newest = max((path.stat().st_mtime for path in (folder.record, folder.events) if path.exists()), default=0)
+    return time.time() - newest < 24 * 3600

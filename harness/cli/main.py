@@ -1,0 +1,50 @@
+"""What does ``harness`` do with its words? Parse them, call one function, map errors to exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from harness.cli.parser import make_parser
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["entry", "main"]
+
+INTERRUPTED = 130
+BUG = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code."""
+    import signal  # noqa: PLC0415 – cheap, and only needed here
+
+    from harness.errors import HarnessError  # noqa: PLC0415
+
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "call"):
+        parser.print_help()
+        return 2
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        return int(options.call(options))
+    except HarnessError as error:
+        sys.stderr.write(f"harness: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("harness: interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _as_interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def entry() -> None:
+    """Run the command line as a program."""
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What would SageMaker do? Requests, `/opt/ml`, environment, names, statuses, images: pure."""

@@ -1,0 +1,1 @@
+"""Where does data live? Buckets as folders, staging, publishing, archives."""
