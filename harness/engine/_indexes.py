@@ -1,4 +1,4 @@
-"""From which package indexes do a person's pip settings take packages, and how is uv told so.
+"""From which package indexes do a person's pip settings take packages, and how is uv told so?
 
 uv does not read pip's configuration. Company networks are configured there, so it is carried over.
 """

@@ -1,4 +1,4 @@
-"""What does a stand-in's recipe say, and which content has it.
+"""What does a stand-in's recipe say, and which content has it?
 
 A recipe is a folder ``images/<family>/<version>`` with an ``image.yaml``, a ``requirements.txt`` that holds every
 package with its version, and the trees of files that go into the image as they are.

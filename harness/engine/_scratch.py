@@ -1,4 +1,4 @@
-"""Where do image builds keep what they may need again, and how do they keep out of each other's way."""
+"""Where do image builds keep what they may need again, and how do they keep out of each other's way?"""
 
 from __future__ import annotations
 

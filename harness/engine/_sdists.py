@@ -1,4 +1,4 @@
-"""How do packages that are published as source only become wheels, without running their build scripts.
+"""How do packages that are published as source only become wheels, without running their build scripts?
 
 A recipe's source distribution is fetched, checked against the digest in ``images/sdists.yaml`` and laid out as a
 pure-Python wheel: no compiler, no matching interpreter and no code of the package is needed, and one wheel serves every

@@ -1,20 +1,25 @@
-"""Which image runs a step when the real one cannot be had, and how is it made here."""
+"""Which image runs a step when the real one cannot be had, and how is it made here?"""
 
 from __future__ import annotations
 
 import fnmatch
 import functools
+import os
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from harness.engine._recipes import Recipe, read_recipes
+from harness.errors import EngineError
 from harness.service.image_uris import DEFAULT_REGISTRY, is_public
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import docker
     from harness.service.image_uris import ImageUri
 
-__all__ = ["NAMESPACE", "StandIn", "catalog", "find"]
+__all__ = ["NAMESPACE", "StandIn", "build", "catalog", "find", "is_built"]
 
 NAMESPACE = "sagemaker-harness"
 
@@ -87,3 +92,75 @@ def find(uri: ImageUri) -> StandIn | None:
     Only images that AWS publishes have stand-ins: what a private account holds under the same name is unknown.
     """
     return next((standin for standin in catalog() if standin.stands_for(uri)), None)
+
+
+def is_built(client: docker.DockerClient, standin: StandIn) -> bool:
+    """Say whether the engine has the image of this very recipe.
+
+    Raises:
+        EngineError: The engine did not answer.
+
+    """
+    from docker.errors import DockerException, ImageNotFound  # noqa: PLC0415 - `--help` does not pay for it
+    from requests.exceptions import RequestException  # noqa: PLC0415
+
+    try:
+        client.images.get(standin.local_tag)
+    except ImageNotFound:
+        return False
+    except (DockerException, RequestException) as error:
+        raise EngineError(f"looking for the image {standin.local_tag}: {error}") from error
+    return True
+
+
+def build(
+    client: docker.DockerClient,
+    standin: StandIn,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+    jobs: int | None = None,
+    allow_pull: bool = False,
+) -> str:
+    """Build a stand-in, unless the engine has it.
+
+    Several threads and processes may ask for the same one: it is built once.
+
+    Args:
+        client: The engine.
+        standin: What to build.
+        progress: Told what is going on, a line at a time.
+        jobs: How many processes may work on it; as many as there are processors if not given.
+        allow_pull: Whether ``python:3.X-slim`` may be pulled to build on.
+
+    Returns:
+        The image's name in the engine.
+
+    Raises:
+        ImageError: A tool is not installed.
+        ImageBuildError: It could not be built; nothing half-made is left.
+        EngineError: The engine did not answer.
+
+    """
+    from harness.engine._assembly import assemble  # noqa: PLC0415 - none of this is for `--help`
+    from harness.engine._scratch import exclusively, scratch  # noqa: PLC0415
+
+    tag = standin.local_tag
+    if is_built(client, standin):
+        return tag
+    waiting = functools.partial(progress, f"waiting for another build of the stand-in {standin.name}")
+    with exclusively(tag.replace("/", "-").replace(":", "-"), waiting=waiting):
+        if is_built(client, standin):
+            return tag
+        progress(f"building the stand-in {standin.name}: about {standin.seconds} s, {standin.size_mib} MiB")
+        with scratch() as folder:
+            assemble(
+                client,
+                standin.recipe,
+                tag,
+                folder,
+                progress=progress,
+                jobs=jobs or os.cpu_count() or 2,
+                allow_pull=allow_pull,
+            )
+        progress(f"built the stand-in {standin.name}")
+    return tag
