@@ -88,6 +88,7 @@ class HarnessError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
+        """Take the message first, the remedy by keyword."""
         super().__init__(message)
         self.message = message
         self.remedy = remedy
@@ -103,6 +104,7 @@ class MistakesError(HarnessError):
     exit_code = 2
 
     def __init__(self, subject: str, mistakes: Iterable[Mistake], *, remedy: str = "") -> None:
+        """Take what the mistakes are in (a file), and the mistakes."""
         self.subject = subject
         self.mistakes = tuple(mistakes)
         count = len(self.mistakes)
@@ -148,6 +150,7 @@ class PreflightError(MistakesError):
     code = "SMH-PREFLIGHT"
 
     def __init__(self, subject: str, inputs: Iterable[Mistake], images: Iterable[Mistake]) -> None:
+        """Take both kinds apart: they decide the exit code."""
         missing_inputs, missing_images = tuple(inputs), tuple(images)
         super().__init__(subject, [*missing_inputs, *missing_images])
         self.exit_code = 2 if missing_inputs else 7  # type: ignore[misc]

@@ -61,7 +61,9 @@ class StepResult(_Frozen):
     """In the service's words."""
     cause: str | None = None
     """In plain words, where something is known beyond the reason."""
-    cause_kind: Literal["algorithm", "infrastructure", "definition", "not emulated", "upstream", "interrupted"] | None = None
+    cause_kind: (
+        Literal["algorithm", "infrastructure", "definition", "not emulated", "upstream", "interrupted"] | None
+    ) = None
     image: str | None = None
     """The URI of the definition."""
     image_source: str | None = None

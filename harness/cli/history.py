@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.config import load_settings
@@ -18,6 +17,7 @@ from harness.report import words
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["clean", "logs", "runs"]
 
@@ -70,7 +70,10 @@ def runs(options: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(records, indent=2, ensure_ascii=False) + "\n")
         return 0
     rows = [("run", "pipeline", "status", "started", "took", "steps")]
-    rows += [(r["run_id"], r["pipeline"], r["status"], r["started_at"], words.duration(r["duration_s"]), _counts(r)) for r in records]
+    rows += [
+        (r["run_id"], r["pipeline"], r["status"], r["started_at"], words.duration(r["duration_s"]), _counts(r))
+        for r in records
+    ]
     sys.stdout.write(words.table(rows) + "\n" if records else "no run yet\n")
     return 0
 

@@ -39,8 +39,15 @@ def list_images(options: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return 0
     table = [("stand-in", "state", "stands for", "python")]
-    table += [(one.name, built[one.name], ", ".join(f"{r}:{one.tags[0]}" for r in one.repositories[:1]) if one.tags else "",
-               one.python) for one in catalog]  # fmt: skip
+    table += [
+        (
+            one.name,
+            built[one.name],
+            ", ".join(f"{r}:{one.tags[0]}" for r in one.repositories[:1]) if one.tags else "",
+            one.python,
+        )
+        for one in catalog
+    ]
     sys.stdout.write(words.table(table) + "\n")
     return 0
 
@@ -73,7 +80,11 @@ def which_image(options: argparse.Namespace) -> int:
         use = resolver.resolve(options.uri, dry=True)
     finally:
         client.close()
-    rows = [("uri", use.uri), ("runs in", use.reference), ("source", f"{use.source} ({use.detail})" if use.detail else use.source)]
+    rows = [
+        ("uri", use.uri),
+        ("runs in", use.reference),
+        ("source", f"{use.source} ({use.detail})" if use.detail else use.source),
+    ]
     rows += [("id", use.image_id)] if use.image_id else []
     rows += [("digest", use.digest)] if use.digest else []
     rows += [("differs", text) for text in use.differences]

@@ -20,8 +20,10 @@ __all__ = ["plan", "run"]
 
 
 def _settings(options: argparse.Namespace, source: Source) -> Settings:
-    flags = {name: getattr(options, name, None) for name in
-             ("workspace", "pull", "ecr_login", "region", "name", "jobs", "keep", "fail_fast", "staging")}  # fmt: skip
+    flags = {
+        name: getattr(options, name, None)
+        for name in ("workspace", "pull", "ecr_login", "region", "name", "jobs", "keep", "fail_fast", "staging")
+    }
     flags["parameters"] = dict(options.parameter)
     flags["inputs"] = {uri: Path(path) for uri, path in options.input}
     flags["images"] = dict(options.image)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
-from harness.service.outcome import HostEnd  # noqa: TC001 – pydantic reads it
+from harness.service.outcome import HostEnd
 from harness.service.spec import Frozen
 
 if TYPE_CHECKING:

@@ -19,7 +19,12 @@ __all__ = ["container_record", "run_again_script", "write_records"]
 
 
 def container_record(
-    host: HostSpec, staged: StagedHost, *, image: str, network: str, addresses: Mapping[str, str],
+    host: HostSpec,
+    staged: StagedHost,
+    *,
+    image: str,
+    network: str,
+    addresses: Mapping[str, str],
 ) -> dict[str, Any]:
     """Describe a container as data."""
     return {
@@ -36,7 +41,13 @@ def container_record(
 
 
 def run_again_script(
-    host: HostSpec, staged: StagedHost, *, title: str, image: str, network: str, addresses: Mapping[str, str],
+    host: HostSpec,
+    staged: StagedHost,
+    *,
+    title: str,
+    image: str,
+    network: str,
+    addresses: Mapping[str, str],
 ) -> str:
     """Write a shell script that starts the same container again and ends with its exit code.
 

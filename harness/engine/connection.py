@@ -98,7 +98,9 @@ def _short(error: BaseException) -> str:
     seen = set()
     while id(error) not in seen:
         seen.add(id(error))
-        inner = error.__cause__ or error.__context__ or next((a for a in error.args if isinstance(a, BaseException)), None)
+        inner = (
+            error.__cause__ or error.__context__ or next((a for a in error.args if isinstance(a, BaseException)), None)
+        )
         if inner is None:
             break
         error = inner

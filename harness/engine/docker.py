@@ -12,7 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from docker.errors import APIError, DockerException, NotFound
-from docker.types import DriverConfig, Mount as DockerMount
+from docker.types import DriverConfig
+from docker.types import Mount as DockerMount
 from requests.exceptions import RequestException
 
 from harness.engine import command, labels, ownership, transfer
@@ -125,7 +126,8 @@ class DockerJob(EngineJob):
         labels: Mapping[str, str],
         sink: LogSink,
     ) -> None:
-        self.engine, self.api, self.job = engine, engine.api, job
+        self.engine, self.job = engine, job
+        self.api: Any = engine.api
         self.image, self.labels, self.sink = image, dict(labels), sink
         self.hosts = [_Host(spec, one) for spec, one in zip(job.hosts, staged, strict=True)]
         self.network_id = ""
@@ -141,11 +143,17 @@ class DockerJob(EngineJob):
             addresses = self._addresses(host)
             folder = _as_path(paths.records[host.spec.host])
             shown = "none" if network == "none" else "bridge"
-            record = command.container_record(host.spec, host.staged, image=self.image, network=network, addresses=addresses)
+            record = command.container_record(
+                host.spec, host.staged, image=self.image, network=network, addresses=addresses
+            )
             script = command.run_again_script(
-                host.spec, host.staged, title=f"{self.job.name}, {host.spec.host}", image=self.image, network=shown,
+                host.spec,
+                host.staged,
+                title=f"{self.job.name}, {host.spec.host}",
+                image=self.image,
+                network=shown,
                 addresses=addresses,
-            )  # fmt: skip
+            )
             command.write_records(folder, record, script)
             with engine_errors(f"creating the container of {self.job.name} ({host.spec.host})"):
                 host.id = self._create(host, network, addresses)
@@ -162,13 +170,14 @@ class DockerJob(EngineJob):
             return "none" if self.job.isolated else "bridge"
         name = f"sagemaker-harness-{self.job.name}"
         with engine_errors("creating the job's network"):
-            made = self.api.create_network(name, driver="bridge", internal=self.job.isolated, labels=self.labels,
-                                           check_duplicate=True)  # fmt: skip
+            made = self.api.create_network(
+                name, driver="bridge", internal=self.job.isolated, labels=self.labels, check_duplicate=True
+            )
         self.network_id = made["Id"]
         return name
 
     def _addresses(self, host: _Host) -> dict[str, str]:
-        """A single host finds itself under its own name, whatever the network is (contract a.5)."""
+        """Let a single host find itself under its own name, whatever the network is (contract a.5)."""
         return {host.spec.host: "127.0.0.1"} if len(self.hosts) == 1 else {}
 
     def _create(self, host: _Host, network: str, addresses: Mapping[str, str]) -> str:
@@ -273,8 +282,9 @@ class DockerJob(EngineJob):
             ended_by_us = self._wait_all(grace_s)
         finally:
             timer.cancel()
-        return JobWait(ends=tuple(self._end(host) for host in self.hosts), timed_out=timed_out.is_set(),
-                       ended_by_us=ended_by_us)  # fmt: skip
+        return JobWait(
+            ends=tuple(self._end(host) for host in self.hosts), timed_out=timed_out.is_set(), ended_by_us=ended_by_us
+        )
 
     def _wait_all(self, grace_s: float) -> tuple[str, ...]:
         """Wait for all hosts; when one fails the others are ended, since the job has failed (contract a.9)."""
@@ -351,7 +361,9 @@ class DockerJob(EngineJob):
             with engine_errors("reading the log again"):
                 self.sink.restart(host.spec.host)
                 for stream in ("stdout", "stderr"):
-                    for data in self.api.logs(host.id, stream=True, stdout=stream == "stdout", stderr=stream == "stderr"):
+                    for data in self.api.logs(
+                        host.id, stream=True, stdout=stream == "stdout", stderr=stream == "stderr"
+                    ):
                         self.sink.chunk(host.spec.host, stream, data)
         self.sink.end(host.spec.host)
 
@@ -359,7 +371,9 @@ class DockerJob(EngineJob):
         """End every container, all at once; see `EngineJob.stop`."""
         with self._lock:
             self._stopping.set()
-        threads = [threading.Thread(target=self._stop, args=(host, grace_s), daemon=True) for host in self.hosts if host.id]
+        threads = [
+            threading.Thread(target=self._stop, args=(host, grace_s), daemon=True) for host in self.hosts if host.id
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -118,7 +118,9 @@ class ImageResolver:
         if here is None:
             stand_in = standins.find(parse_image_uri(local))
             if stand_in is None:
-                raise ImageError(f"the image {local}, given for {uri}, is not in the engine", remedy=f"docker pull {local}")
+                raise ImageError(
+                    f"the image {local}, given for {uri}, is not in the engine", remedy=f"docker pull {local}"
+                )
             local = standins.build(self.client, stand_in, progress=self.progress)
             here = self._inspect(local)
         return self._use(uri, local, "override", here, detail=local)
@@ -127,17 +129,21 @@ class ImageResolver:
         tag = stand_in.local_tag
         if not standins.is_built(self.client, stand_in):
             if dry:
-                return self._use(uri, tag, "stand-in", None, detail=f"{stand_in.name}, to be built",
-                                 differences=stand_in.differences)  # fmt: skip
+                return self._use(
+                    uri, tag, "stand-in", None, detail=f"{stand_in.name}, to be built", differences=stand_in.differences
+                )
             tag = standins.build(self.client, stand_in, progress=self.progress)
-        return self._use(uri, tag, "stand-in", self._inspect(tag), detail=stand_in.name, differences=stand_in.differences)
+        return self._use(
+            uri, tag, "stand-in", self._inspect(tag), detail=stand_in.name, differences=stand_in.differences
+        )
 
     def _inspect(self, reference: str) -> dict[str, Any] | None:
         from docker.errors import APIError, ImageNotFound  # noqa: PLC0415
         from requests.exceptions import RequestException  # noqa: PLC0415
 
         try:
-            return dict(self.client.api.inspect_image(reference))
+            api: Any = self.client.api
+            return dict(api.inspect_image(reference))
         except ImageNotFound:
             return None
         except APIError as error:
@@ -149,11 +155,21 @@ class ImageResolver:
 
     @staticmethod
     def _use(
-        uri: str, reference: str, source: Any, here: dict[str, Any] | None, *, detail: str = "",
+        uri: str,
+        reference: str,
+        source: Any,
+        here: dict[str, Any] | None,
+        *,
+        detail: str = "",
         differences: tuple[str, ...] = (),
     ) -> ImageUse:
         digests = (here or {}).get("RepoDigests") or [""]
         return ImageUse(
-            uri=uri, reference=reference, source=source, detail=detail, image_id=(here or {}).get("Id", ""),
-            digest=digests[0].partition("@")[2], differences=differences,
-        )  # fmt: skip
+            uri=uri,
+            reference=reference,
+            source=source,
+            detail=detail,
+            image_id=(here or {}).get("Id", ""),
+            digest=digests[0].partition("@")[2],
+            differences=differences,
+        )

@@ -40,8 +40,12 @@ def foreign_folders(mounts: Sequence[Mount]) -> list[Path]:
     uid = os.getuid() if hasattr(os, "getuid") else 0
     if uid == 0:
         return []
-    folders = [folder for mount in mounts for folder in (mount.upper, mount.work, mount.collected or mount.source)
-               if folder and mount.kind != "archive"]  # fmt: skip
+    folders = [
+        folder
+        for mount in mounts
+        for folder in (mount.upper, mount.work, mount.collected or mount.source)
+        if folder and mount.kind != "archive"
+    ]
     return [folder for folder in dict.fromkeys(folders) if _has_foreign(folder, uid)]
 
 
@@ -95,13 +99,21 @@ def give_to_caller(api: Any, image: str, folders: Sequence[Path], labels: Mappin
 def _run(api: Any, image: str, words: Sequence[str], mounts: Sequence[DockerMount], labels: Mapping[str, str]) -> str:
     """Run a helper container to its end; give what went wrong, if anything did."""
     made = api.create_container(
-        image, entrypoint=[words[0]], command=list(words[1:]), user="0:0", labels=dict(labels),
+        image,
+        entrypoint=[words[0]],
+        command=list(words[1:]),
+        user="0:0",
+        labels=dict(labels),
         host_config=api.create_host_config(mounts=list(mounts), network_mode="none"),
-    )["Id"]  # fmt: skip
+    )["Id"]
     try:
         api.start(made)
         code = api.wait(made)["StatusCode"]
-        return "" if code == 0 else f"{words[0]} ended with {code}: {api.logs(made, tail=3).decode(errors='replace').strip()}"
+        return (
+            ""
+            if code == 0
+            else f"{words[0]} ended with {code}: {api.logs(made, tail=3).decode(errors='replace').strip()}"
+        )
     except APIError as error:
         return str(error.explanation)
     finally:

@@ -55,7 +55,7 @@ class Registries:
 
         names = _HUB if registry in _HUB else (registry, f"https://{registry}")
         try:
-            config = load_config()
+            config: Any = load_config()
             if any(name in config.auths or name in config.cred_helpers for name in names):
                 return True
             return bool(config.creds_store) and any(name in config.get_all_credentials() for name in names)
@@ -82,7 +82,7 @@ class Registries:
     def _ask(self, uri: ImageUri) -> str:
         from docker import auth  # noqa: PLC0415
 
-        api = self.client.api
+        api: Any = self.client.api
         login = self.credentials(uri)
         header = auth.encode_header(login) if login else auth.get_config_header(api, uri.registry)
         # The SDK's own inspect_distribution has no time limit of its own.

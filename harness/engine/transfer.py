@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException
-from docker.types import DriverConfig, Mount as DockerMount
+from docker.types import DriverConfig
+from docker.types import Mount as DockerMount
 from requests.exceptions import RequestException
 
 from harness.engine import labels
@@ -45,9 +46,13 @@ def find_mode(client: docker.DockerClient, scratch: Path, image: str, info: dict
         bind = DockerMount("/harness-probe/bind", str(place / "lower"), type="bind")
         options = f"lowerdir={place / 'lower'},upperdir={place / 'upper'},workdir={place / 'work'}"
         overlay = DockerMount(
-            "/harness-probe/overlay", None, type="volume", no_copy=True, labels={labels.RUN: "probe"},
+            "/harness-probe/overlay",
+            None,
+            type="volume",
+            no_copy=True,
+            labels={labels.RUN: "probe"},
             driver_config=DriverConfig("local", {"type": "overlay", "device": "overlay", "o": options}),
-        )  # fmt: skip
+        )
         # The overlay's own folders are the kernel's (root's): a rootless engine could not clean them up.
         rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
         if not rootless and not set(',:\\"') & set(str(place)) and _reads(client, image, overlay, word):
@@ -72,9 +77,11 @@ def _reads(client: docker.DockerClient, image: str, mount: DockerMount, word: st
     made = None
     try:
         made = api.create_container(
-            image, command=["true"], host_config=api.create_host_config(mounts=[mount], network_mode="none"),
+            image,
+            command=["true"],
+            host_config=api.create_host_config(mounts=[mount], network_mode="none"),
             labels={labels.RUN: "probe", **labels.owner_labels()},
-        )["Id"]  # fmt: skip
+        )["Id"]
         chunks, _ = api.get_archive(made, f"{mount['Target']}/sentinel")
         return word.encode() in b"".join(chunks)
     except (APIError, DockerException, RequestException, OSError):

@@ -17,7 +17,7 @@ class _Target:
     """One container's files."""
 
     def __init__(self, pid: int) -> None:
-        groups = {}
+        groups: dict[str, str] = {}
         for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").splitlines():
             _, controllers, path = line.split(":", 2)
             groups |= dict.fromkeys(controllers.split(","), path.lstrip("/"))

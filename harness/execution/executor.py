@@ -51,11 +51,16 @@ class PipelineExecutor:
         journal, settings = self.context.journal, self.context.settings
         definition = self.examined.definition
         journal.write(
-            "run.started", run_id=self.context.run_id, pipeline=self.context.scope.identity.pipeline, source=self.source,
-            workspace=str(self.context.workspace.root), run_dir=str(self.context.folder.path),
-            parameters=dict(self.examined.values), staging=self.context.mode,
+            "run.started",
+            run_id=self.context.run_id,
+            pipeline=self.context.scope.identity.pipeline,
+            source=self.source,
+            workspace=str(self.context.workspace.root),
+            run_dir=str(self.context.folder.path),
+            parameters=dict(self.examined.values),
+            staging=self.context.mode,
             steps=[{"name": step.name, "type": step.type} for step in definition.steps],
-        )  # fmt: skip
+        )
         self._write_record("Executing")
         with (
             _signals_into(self._inbox.put),
@@ -105,12 +110,21 @@ class PipelineExecutor:
                 finished = self._fail(step, base)
             else:
                 cause = f"steps of type {step.type} are not emulated yet"
-                finished = FinishedStep(base.model_copy(update={"status": "NotEmulated", "cause": cause,
-                                                                "cause_kind": "not emulated"}))  # fmt: skip
+                finished = FinishedStep(
+                    base.model_copy(update={"status": "NotEmulated", "cause": cause, "cause_kind": "not emulated"})
+                )
         except ExpressionError as error:
             # An error, never False: a condition that cannot be evaluated must not choose a branch.
-            finished = FinishedStep(base.model_copy(update={"status": "Failed", "failure_reason": error.message,
-                                                            "cause": str(error), "cause_kind": "definition"}))  # fmt: skip
+            finished = FinishedStep(
+                base.model_copy(
+                    update={
+                        "status": "Failed",
+                        "failure_reason": error.message,
+                        "cause": str(error),
+                        "cause_kind": "definition",
+                    }
+                )
+            )
         duration = round(time.monotonic() - began, 3)
         return FinishedStep(finished.result.model_copy(update={"duration_s": duration}), finished.properties)
 
@@ -123,8 +137,9 @@ class PipelineExecutor:
     def _fail(self, step: Step, base: StepResult) -> FinishedStep:
         message = resolve(step.arguments.get("ErrorMessage", ""), self.context.scope)
         text = text_of(message) if message != "" else ""
-        return FinishedStep(base.model_copy(update={"status": "Failed", "failure_reason": text or None,
-                                                    "cause_kind": "algorithm"}))  # fmt: skip
+        return FinishedStep(
+            base.model_copy(update={"status": "Failed", "failure_reason": text or None, "cause_kind": "algorithm"})
+        )
 
     # bookkeeping
 
@@ -137,8 +152,9 @@ class PipelineExecutor:
         if result.status == "NotEmulated":
             ending = "not emulated"
         outcome = None if result.outcome is None else result.outcome == "True"
-        self.context.journal.write("step.finished", step=result.name, result=result.model_dump(mode="json"),
-                                   tail=list(finished.tail))  # fmt: skip
+        self.context.journal.write(
+            "step.finished", step=result.name, result=result.model_dump(mode="json"), tail=list(finished.tail)
+        )
         gone = schedule.finish(result.name, ending, outcome=outcome)
         if outcome is not None:
             self.context.journal.write("condition.evaluated", step=result.name, outcome=outcome, left_out=list(gone))
@@ -171,19 +187,35 @@ class PipelineExecutor:
                 why = "the run was stopped" if self._interrupts else "the run stops at the first failure (--fail-fast)"
                 if reason:
                     why = f"it depends on {reason}, which " + (
-                        "is not emulated" if status == "NotEmulated" else "was stopped" if status == "Stopped" else "failed"
+                        "is not emulated"
+                        if status == "NotEmulated"
+                        else "was stopped"
+                        if status == "Stopped"
+                        else "failed"
                     )
-                yield StepResult(name=step.name, type=step.type, status="NotStarted", cause=f"not started: {why}",
-                                 cause_kind="interrupted" if self._interrupts else "upstream")  # fmt: skip
+                yield StepResult(
+                    name=step.name,
+                    type=step.type,
+                    status="NotStarted",
+                    cause=f"not started: {why}",
+                    cause_kind="interrupted" if self._interrupts else "upstream",
+                )
 
     def _record(self, status: Any, steps: tuple[StepResult, ...], code: int, reason: str | None) -> RunResult:
         scope = self.context.scope
         return RunResult(
-            run_id=self.context.run_id, pipeline=scope.identity.pipeline, status=status, exit_code=code,
-            failure_reason=reason, run_dir=str(self.context.folder.path), source=self.source,
-            parameters=dict(self.examined.values), started_at=scope.started_at,
-            duration_s=round(time.monotonic() - self._began, 3), steps=steps,
-        )  # fmt: skip
+            run_id=self.context.run_id,
+            pipeline=scope.identity.pipeline,
+            status=status,
+            exit_code=code,
+            failure_reason=reason,
+            run_dir=str(self.context.folder.path),
+            source=self.source,
+            parameters=dict(self.examined.values),
+            started_at=scope.started_at,
+            duration_s=round(time.monotonic() - self._began, 3),
+            steps=steps,
+        )
 
     def _write_record(self, status: str) -> None:
         """Leave a record from the start: a run that is killed can still be listed."""

@@ -11,13 +11,20 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.definition import resolve
 from harness.engine.base import JobPaths
 from harness.engine.labels import ATTEMPT, KEEP, RUN, STEP, WORKSPACE, owner_labels
-from harness.errors import EngineError, ExpressionError, HarnessError, ImageError, NotEmulatedError, RequestError, StorageError
+from harness.errors import (
+    EngineError,
+    ExpressionError,
+    HarnessError,
+    ImageError,
+    NotEmulatedError,
+    RequestError,
+    StorageError,
+)
 from harness.execution.events import now
 from harness.execution.logs import StepLog, read_log
 from harness.execution.scope import StepScope
@@ -28,6 +35,7 @@ from harness.storage.publish import publish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from harness.config import Settings
     from harness.definition import Step
@@ -139,7 +147,9 @@ class JobRunner:
         except Exception as error:  # noqa: BLE001 – a bug of ours must not take the other steps' results along
             place = self.context.folder.path / f"harness-error-{step.name}.txt"
             files.write_text(place, traceback.format_exc())
-            bug = HarnessError(f"the harness itself failed: {type(error).__name__}: {error}", remedy=f"report it with {place}")
+            bug = HarnessError(
+                f"the harness itself failed: {type(error).__name__}: {error}", remedy=f"report it with {place}"
+            )
             return self._failed(attempt, bug, kind="infrastructure")
         finally:
             if attempt.log:
@@ -162,8 +172,15 @@ class JobRunner:
                 staging.stage(host, context.workspace.store, attempt.folder / host.host, mode=context.mode)
                 for host in job.hosts
             ]
-        context.journal.write("step.started", step=step.name, type=step.type, attempt=1, job_name=job.name,
-                              image=attempt.image_uri, image_source=attempt.image.source)  # fmt: skip
+        context.journal.write(
+            "step.started",
+            step=step.name,
+            type=step.type,
+            attempt=1,
+            job_name=job.name,
+            image=attempt.image_uri,
+            image_source=attempt.image.source,
+        )
         self._run_containers(attempt, job)
         self._publish(attempt, job)
         return self._describe(attempt, job, request)
@@ -179,16 +196,22 @@ class JobRunner:
     def _lay_out(self, kind: str, request: dict[str, Any], name: str) -> JobSpec:
         layout = processing.layout if kind == "Processing" else training.layout
         try:
-            return layout(request, name=name, identity=self._identity(request), objects=self._objects(kind, request),
-                          host_cpus=self.context.engine.cpus)  # fmt: skip
+            return layout(
+                request,
+                name=name,
+                identity=self._identity(request),
+                objects=self._objects(kind, request),
+                host_cpus=self.context.engine.cpus,
+            )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             what = f"member {error} is missing" if isinstance(error, KeyError) else str(error)
             raise RequestError(f"ValidationException: this is no Create{kind}Job request: {what}") from error
 
     def _identity(self, request: Mapping[str, Any]) -> names.Identity:
         identity = self.context.scope.identity
-        return names.Identity(identity.region, names.account_of(request, identity.account), identity.pipeline,
-                              identity.execution_id)  # fmt: skip
+        return names.Identity(
+            identity.region, names.account_of(request, identity.account), identity.pipeline, identity.execution_id
+        )
 
     def _objects(self, kind: str, request: Mapping[str, Any]) -> dict[str, Sequence[PlacedObject]]:
         """List every input's objects; one without any is refused as the service refuses it (contract a.7)."""
@@ -199,7 +222,9 @@ class JobRunner:
             if not keys:
                 role = str(request.get("RoleArn", ""))
                 region = self.context.scope.identity.region
-                raise RequestError(f"ValidationException: {inputs.no_objects_reason(entry.uri, region=region, role=role)}")
+                raise RequestError(
+                    f"ValidationException: {inputs.no_objects_reason(entry.uri, region=region, role=role)}"
+                )
             found[entry.name] = inputs.place_prefix(entry.uri, keys)
         if kind == "Training" and (checkpoint := request.get("CheckpointConfig")):
             uri = str(checkpoint["S3Uri"]).rstrip("/") + "/"
@@ -216,17 +241,29 @@ class JobRunner:
         context, settings = self.context, self.context.settings
         homes = {host.host: attempt.folder / host.host for host in job.hosts}
         step = attempt.step.name
-        attempt.log = StepLog({host: home / "log.txt" for host, home in homes.items()},
-                              lambda host, stream, text: context.journal.line(step, host, stream, text))  # fmt: skip
-        labels = {RUN: context.run_id, STEP: step, ATTEMPT: "1", WORKSPACE: str(context.workspace.root), **owner_labels()}
+        attempt.log = StepLog(
+            {host: home / "log.txt" for host, home in homes.items()},
+            lambda host, stream, text: context.journal.line(step, host, stream, text),
+        )
+        labels = {
+            RUN: context.run_id,
+            STEP: step,
+            ATTEMPT: "1",
+            WORKSPACE: str(context.workspace.root),
+            **owner_labels(),
+        }
         if settings.keep:
             labels[KEEP] = "true"
         image = attempt.image
         assert image is not None  # noqa: S101 – resolved before
         prepared = context.engine.prepare(
-            job, image=image.image_id or image.reference, staged=attempt.staged, labels=labels, sink=attempt.log,
+            job,
+            image=image.image_id or image.reference,
+            staged=attempt.staged,
+            labels=labels,
+            sink=attempt.log,
             paths=JobPaths(records={host: str(home) for host, home in homes.items()}),
-        )  # fmt: skip
+        )
         with self._lock:
             self._running[step] = prepared
         try:
@@ -256,27 +293,38 @@ class JobRunner:
             if text is not None:
                 failure_texts[end.host] = text
                 if job.kind == "Processing":
-                    attempt.notes.append(f"/opt/ml/output/failure says (not part of a processing job's reason): {text[:500]}")
+                    attempt.notes.append(
+                        f"/opt/ml/output/failure says (not part of a processing job's reason): {text[:500]}"
+                    )
             if job.kind == "Processing" and output:
                 attempt.exit_message += files.read_text(output, "message", limit_bytes=outcome.MAX_MESSAGE_BYTES) or ""
         attempt.exit_message = attempt.exit_message[: outcome.MAX_MESSAGE_BYTES]
         attempt.end = outcome.judge(
-            job.kind, waited.ends, failure_texts=failure_texts, stopped=waited.timed_out,
-            killed_by_us=waited.ended_by_us, memory_mib=job.hosts[0].limits.memory_mib,
-        )  # fmt: skip
+            job.kind,
+            waited.ends,
+            failure_texts=failure_texts,
+            stopped=waited.timed_out,
+            killed_by_us=waited.ended_by_us,
+            memory_mib=job.hosts[0].limits.memory_mib,
+        )
 
     def _publish(self, attempt: _Attempt, job: JobSpec) -> None:
         """Put into the store what the job's end allows; an interrupted job publishes nothing."""
         end = attempt.end
         assert end is not None  # noqa: S101 – judged before
         interrupted = self._stopped.is_set() and end.status != "Completed"
-        allowed = {"Completed": {"completed", "stopped too", "always"}, "Stopped": {"stopped too", "always"},
-                   "Failed": {"always"}}[end.status]  # fmt: skip
+        allowed = {
+            "Completed": {"completed", "stopped too", "always"},
+            "Stopped": {"stopped too", "always"},
+            "Failed": {"always"},
+        }[end.status]
         for publication in job.publications:
             if publication.when not in allowed or interrupted:
                 continue
             with files.storage_errors(f"publishing {publication.name} of step {attempt.step.name}"):
-                done = publish(publication, attempt.staged, self.context.workspace.store, writer=f"step {attempt.step.name}")
+                done = publish(
+                    publication, attempt.staged, self.context.workspace.store, writer=f"step {attempt.step.name}"
+                )
             attempt.published.append(done)
             attempt.notes += done.notes
 
@@ -286,10 +334,15 @@ class JobRunner:
         definitions = (request.get("AlgorithmSpecification") or {}).get("MetricDefinitions") or []
         lines = (text for host in job.hosts for _, _, text in read_log(attempt.folder / host.host / "log.txt"))
         properties = describe.describe(
-            request, job, end, started_at=attempt.started_at, finished_at=now(),
-            duration_s=time.monotonic() - attempt.began, exit_message=attempt.exit_message,
+            request,
+            job,
+            end,
+            started_at=attempt.started_at,
+            finished_at=now(),
+            duration_s=time.monotonic() - attempt.began,
+            exit_message=attempt.exit_message,
             metrics=outcome.final_metrics(definitions, lines) if definitions else (),
-        )  # fmt: skip
+        )
         self._write(attempt, "describe.json", properties)
         return properties
 
@@ -304,15 +357,21 @@ class JobRunner:
         if isinstance(error, (RequestError, ImageError)):
             reason = outcome.step_reason(reason)
         result = self._result(attempt).model_copy(
-            update={"status": "Stopped" if kind == "interrupted" else status, "failure_reason": reason, "cause": str(error),
-                    "cause_kind": kind}  # fmt: skip
+            update={
+                "status": "Stopped" if kind == "interrupted" else status,
+                "failure_reason": reason,
+                "cause": str(error),
+                "cause_kind": kind,
+            }
         )
         return FinishedStep(result, None, tuple(attempt.log.tail) if attempt.log else ())
 
     def _result(self, attempt: _Attempt) -> StepResult:
         end, root = attempt.end, self.context.folder.path
         ends = attempt.waited.ends if attempt.waited else ()
-        status: Any = {"Completed": "Succeeded", "Failed": "Failed", "Stopped": "Stopped", None: "Failed"}[end.status if end else None]
+        status: Any = {"Completed": "Succeeded", "Failed": "Failed", "Stopped": "Stopped", None: "Failed"}[
+            end.status if end else None
+        ]
         kind: Any = None if status == "Succeeded" else "algorithm"
         if end and self._stopped.is_set() and status != "Succeeded":
             status, kind = "Stopped", "interrupted"
@@ -336,11 +395,14 @@ class JobRunner:
             output_bytes=sum(done.bytes_total for done in attempt.published),
             hosts=tuple(
                 HostUse(
-                    host=one.host, exit_code=one.exit_code, oom_killed=one.oom_killed, **one.usage.model_dump(),
+                    host=one.host,
+                    exit_code=one.exit_code,
+                    oom_killed=one.oom_killed,
+                    **one.usage.model_dump(),
                     log=str((attempt.folder / one.host / "log.txt").relative_to(root)),
                 )
                 for one in ends
-            ),  # fmt: skip
+            ),
             changed_inputs=attempt.changed_inputs,
             notes=tuple(attempt.notes),
             attempt_dir=str(attempt.folder.relative_to(root)) if attempt.folder.is_dir() else None,

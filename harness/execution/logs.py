@@ -91,4 +91,8 @@ def read_log(path: Path) -> Iterator[tuple[str, str, str]]:
         for raw in handle:
             stamp, _, rest = raw.rstrip(b"\n").partition(b" ")
             stream, _, text = rest.partition(b" ")
-            yield stamp.decode(errors="replace"), stream.decode(errors="replace"), text.decode("utf-8", errors="replace")
+            yield (
+                stamp.decode(errors="replace"),
+                stream.decode(errors="replace"),
+                text.decode("utf-8", errors="replace"),
+            )

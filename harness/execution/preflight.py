@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from harness.definition import Examined, Step
-    from harness.engine.images import ImageResolver
     from harness.execution.scope import RunScope
     from harness.storage.imports import GivenInput
 
@@ -63,8 +62,15 @@ class Plan(Frozen):
 
     def problems(self) -> tuple[list[Mistake], list[Mistake]]:
         """Give what is missing: inputs, and images (with the engine)."""
-        no_data = [Mistake(need.place, f"step {need.step}: input {need.name!r} has no data: no object under {need.uri}",
-                           f"--input {need.uri}=PATH") for need in self.inputs if need.state == "missing"]  # fmt: skip
+        no_data = [
+            Mistake(
+                need.place,
+                f"step {need.step}: input {need.name!r} has no data: no object under {need.uri}",
+                f"--input {need.uri}=PATH",
+            )
+            for need in self.inputs
+            if need.state == "missing"
+        ]
         no_image = [Mistake("", self.engine_problem)] if self.engine_problem else []
         seen = set()
         for step in self.steps:
@@ -98,22 +104,32 @@ def make_plan(
     definition, graph = examined.definition, examined.graph
     generation = {name: number for number, names in enumerate(graph.generations) for name in names}
     steps = []
-    for name in graph.order:
+    for name in (name for names in graph.generations for name in names):
         step = definition.step(name)
         uri = _static_image(step, scope)
         found = images.get(uri) if uri else None
         steps.append(
             PlannedStep(
-                name=name, type=step.type, generation=generation[name], needs=tuple(sorted(graph.needs[name])),
-                parent=step.parent, branch=step.branch, emulated=step.type in EMULATED_JOBS or step.type in INLINE_KINDS,
-                image=uri, image_source=_source(found) if isinstance(found, ImageUse) else None,
+                name=name,
+                type=step.type,
+                generation=generation[name],
+                needs=tuple(sorted(graph.needs[name])),
+                parent=step.parent,
+                branch=step.branch,
+                emulated=step.type in EMULATED_JOBS or step.type in INLINE_KINDS,
+                image=uri,
+                image_source=_source(found) if isinstance(found, ImageUse) else None,
                 image_problem=_one_line(found) if isinstance(found, HarnessError) else None,
             )
-        )  # fmt: skip
+        )
     return Plan(
-        pipeline=scope.identity.pipeline, source=source, parameters=dict(examined.values), steps=tuple(steps),
-        inputs=tuple(_needs(examined, scope, given)), engine_problem=engine_problem,
-    )  # fmt: skip
+        pipeline=scope.identity.pipeline,
+        source=source,
+        parameters=dict(examined.values),
+        steps=tuple(steps),
+        inputs=tuple(_needs(examined, scope, given)),
+        engine_problem=engine_problem,
+    )
 
 
 def _source(use: ImageUse) -> str:
@@ -131,8 +147,10 @@ def find_images(examined: Examined, scope: RunScope) -> list[str]:
 
 
 def _static_image(step: Step, scope: RunScope) -> str | None:
-    holder, member = {"Processing": ("AppSpecification", "ImageUri"),
-                      "Training": ("AlgorithmSpecification", "TrainingImage")}.get(step.type, ("", ""))  # fmt: skip
+    holder, member = {
+        "Processing": ("AppSpecification", "ImageUri"),
+        "Training": ("AlgorithmSpecification", "TrainingImage"),
+    }.get(step.type, ("", ""))
     value = (step.arguments.get(holder) or {}).get(member) if isinstance(step.arguments.get(holder), dict) else None
     return _static_text(value, scope)
 
@@ -150,8 +168,9 @@ def _needs(examined: Examined, scope: RunScope, given: Sequence[GivenInput]) -> 
     """Look at every static input: is there an object, is one given, does a step before write there?"""
     definition, graph = examined.definition, examined.graph
     written = {step.name: list(_written(step, scope)) for step in definition.steps}
-    unknown_writers = {step.name for step in definition.steps
-                       if step.type not in EMULATED_JOBS and step.type not in INLINE_KINDS}  # fmt: skip
+    unknown_writers = {
+        step.name for step in definition.steps if step.type not in EMULATED_JOBS and step.type not in INLINE_KINDS
+    }
     given_uris = [uri for one in given for uri in one.objects]
     for name in graph.order:
         step = definition.step(name)
@@ -181,12 +200,20 @@ def _meets(uri: str, target: str) -> bool:
 def _read(step: Step, scope: RunScope) -> Iterator[tuple[str, str, str]]:
     """Name, place and URI of a step's static inputs."""
     if step.type == "Processing":
-        rows = [(entry.get("InputName"), f"ProcessingInputs[{number}].S3Input.S3Uri", entry.get("S3Input"))
-                for number, entry in _entries(step, "ProcessingInputs") if not entry.get("AppManaged")]  # fmt: skip
+        rows = [
+            (entry.get("InputName"), f"ProcessingInputs[{number}].S3Input.S3Uri", entry.get("S3Input"))
+            for number, entry in _entries(step, "ProcessingInputs")
+            if not entry.get("AppManaged")
+        ]
     elif step.type == "Training":
-        rows = [(entry.get("ChannelName"), f"InputDataConfig[{number}].DataSource.S3DataSource.S3Uri",
-                 (entry.get("DataSource") or {}).get("S3DataSource"))
-                for number, entry in _entries(step, "InputDataConfig")]  # fmt: skip
+        rows = [
+            (
+                entry.get("ChannelName"),
+                f"InputDataConfig[{number}].DataSource.S3DataSource.S3Uri",
+                (entry.get("DataSource") or {}).get("S3DataSource"),
+            )
+            for number, entry in _entries(step, "InputDataConfig")
+        ]
     else:
         return
     for name, place, holder in rows:
@@ -216,8 +243,10 @@ def _written(step: Step, scope: RunScope) -> Iterator[str]:
         outputs = arguments["ProcessingOutputConfig"].get("Outputs")
         holders = [(e.get("S3Output") or {}).get("S3Uri") for e in outputs or () if isinstance(e, dict)]
     elif step.type == "Training":
-        holders = [(arguments.get("OutputDataConfig") or {}).get("S3OutputPath"),
-                   (arguments.get("CheckpointConfig") or {}).get("S3Uri")]  # fmt: skip
+        holders = [
+            (arguments.get("OutputDataConfig") or {}).get("S3OutputPath"),
+            (arguments.get("CheckpointConfig") or {}).get("S3Uri"),
+        ]
     for holder in holders:
         uri = _static_text(holder, scope)
         if uri and _is_s3(uri):

@@ -68,7 +68,9 @@ def prepare(source: Source, settings: Settings) -> Prepared:
         pipeline=settings.name or source.name,
         execution_id=names.execution_id(),
     )
-    scope = RunScope(examined.definition, examined.values, identity, workspace.store, started_at=events.now(), now=events.now)
+    scope = RunScope(
+        examined.definition, examined.values, identity, workspace.store, started_at=events.now(), now=events.now
+    )
     return Prepared(source, settings, examined, workspace, identity, scope, given)
 
 
@@ -110,24 +112,40 @@ def plan_pipeline(prepared: Prepared) -> preflight.Plan:
 
 
 def _plan(
-    prepared: Prepared, images: dict[str, ImageUse | HarnessError], *, engine_problem: str | None = None,
+    prepared: Prepared,
+    images: dict[str, ImageUse | HarnessError],
+    *,
+    engine_problem: str | None = None,
 ) -> preflight.Plan:
-    return preflight.make_plan(prepared.examined, prepared.scope, source=prepared.source.label, given=prepared.given,
-                               images=images, engine_problem=engine_problem)  # fmt: skip
+    return preflight.make_plan(
+        prepared.examined,
+        prepared.scope,
+        source=prepared.source.label,
+        given=prepared.given,
+        images=images,
+        engine_problem=engine_problem,
+    )
 
 
 def _resolve_images(
-    prepared: Prepared, client: docker.DockerClient, *, dry: bool, progress: Callable[[str], None],
+    prepared: Prepared,
+    client: docker.DockerClient,
+    *,
+    dry: bool,
+    progress: Callable[[str], None],
 ) -> tuple[Any, dict[str, ImageUse | HarnessError]]:
     from harness.engine.images import ImageResolver  # noqa: PLC0415
 
     settings = prepared.settings
-    resolver = ImageResolver(client, overrides=settings.images, pull=settings.pull, ecr_login=settings.ecr_login,
-                             progress=progress)  # fmt: skip
+    resolver = ImageResolver(
+        client, overrides=settings.images, pull=settings.pull, ecr_login=settings.ecr_login, progress=progress
+    )
     return resolver, resolver.resolve_all(preflight.find_images(prepared.examined, prepared.scope), dry=dry)
 
 
-def run_pipeline(prepared: Prepared, *, observers: Iterable[events.Observer] = (), progress: Callable[[str], None]) -> Any:
+def run_pipeline(
+    prepared: Prepared, *, observers: Iterable[events.Observer] = (), progress: Callable[[str], None]
+) -> Any:
     """Run a pipeline.
 
     Args:
@@ -180,8 +198,16 @@ def run_pipeline(prepared: Prepared, *, observers: Iterable[events.Observer] = (
         try:
             for use in uses:
                 journal.write("image.resolved", **use.model_dump(mode="json"))
-            context = RunContext(workspace=workspace, folder=folder, scope=prepared.scope, engine=engine, images=resolver,
-                                 mode=mode, journal=journal, settings=settings)  # fmt: skip
+            context = RunContext(
+                workspace=workspace,
+                folder=folder,
+                scope=prepared.scope,
+                engine=engine,
+                images=resolver,
+                mode=mode,
+                journal=journal,
+                settings=settings,
+            )
             return PipelineExecutor(prepared.examined, context, source=prepared.source.label).run()
         finally:
             journal.close()

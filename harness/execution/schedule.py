@@ -1,4 +1,4 @@
-"""Which step may start next, and what happens to the others when one has ended? Pure bookkeeping, no clock, no thread."""
+"""Which step may start next, and what happens to the others when one has ended? No clock, no thread, no effects."""
 
 from __future__ import annotations
 

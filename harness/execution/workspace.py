@@ -133,7 +133,9 @@ class Workspace:
             names = ", ".join(run.run_id for run in found)
             raise RunNotFoundError(f"several runs of {self.root} begin with {name!r}: {names}")
         hint = f"the newest is {runs[-1].run_id}" if runs else "there is no run yet"
-        raise RunNotFoundError(f"no run {name!r} in {self.root} ({hint})", remedy=f"harness runs --workspace {self.root}")
+        raise RunNotFoundError(
+            f"no run {name!r} in {self.root} ({hint})", remedy=f"harness runs --workspace {self.root}"
+        )
 
     def check_room(self) -> None:
         """See whether something can be written at all.

@@ -10,12 +10,18 @@ import threading
 from typing import Any, TextIO
 
 from harness.report import words
-from harness.report.failure import explain_step
+from harness.report.failure import explain_step, headline
 
 __all__ = ["Console"]
 
 _COLOURS = (36, 35, 34, 33, 32, 96, 95, 94)
-_MARKS = {"Succeeded": ("✔", 32), "Failed": ("✘", 31), "Stopped": ("■", 33), "NotEmulated": ("?", 33), "NotStarted": ("–", 90)}
+_MARKS = {
+    "Succeeded": ("✔", 32),
+    "Failed": ("✘", 31),
+    "Stopped": ("■", 33),
+    "NotEmulated": ("?", 33),
+    "NotStarted": ("–", 90),
+}
 _REMARK_CHARACTERS = 100
 
 
@@ -61,8 +67,10 @@ class Console:
         steps = event["steps"]
         self._width = min(max((len(step["name"]) for step in steps), default=0), 32)
         self._numbers = {step["name"]: number for number, step in enumerate(steps)}
-        self.say(f"run {event['run_id']} of {event['pipeline']}: {len(steps)} step{'' if len(steps) == 1 else 's'}, "
-                 f"inputs by {event['staging']}, files in {event['run_dir']}")  # fmt: skip
+        self.say(
+            f"run {event['run_id']} of {event['pipeline']}: {len(steps)} step{'' if len(steps) == 1 else 's'}, "
+            f"inputs by {event['staging']}, files in {event['run_dir']}"
+        )
 
     def _on_image_resolved(self, event: dict[str, Any]) -> None:
         what = f" ({event['detail']})" if event["detail"] else ""
@@ -100,7 +108,11 @@ class Console:
         self._tails[result["name"]] = event["tail"]
 
     def _on_run_interrupted(self, event: dict[str, Any]) -> None:
-        again = "ending the containers at once" if event["count"] > 1 else "ending the containers; once more ends them at once"
+        again = (
+            "ending the containers at once"
+            if event["count"] > 1
+            else "ending the containers; once more ends them at once"
+        )
         self.say(f"{event['signal']}: {again}")
 
     def _on_run_finished(self, event: dict[str, Any]) -> None:
@@ -111,10 +123,16 @@ class Console:
                 text = explain_step(step, tail, run_id=run["run_id"], run_dir=run["run_dir"], workspace=self._workspace)
                 self._print(f"\n{text}")
         rows = [
-            [f"  {_MARKS[step['status']][0]}", step["name"], step["type"], step["status"],
-             words.duration(step["duration_s"]) if step["attempts"] else "", _remark(step)]
+            [
+                f"  {_MARKS[step['status']][0]}",
+                step["name"],
+                step["type"],
+                step["status"],
+                words.duration(step["duration_s"]) if step["attempts"] else "",
+                _remark(step, self._tails.get(step["name"], [])),
+            ]
             for step in run["steps"]
-        ]  # fmt: skip
+        ]
         self._print(f"\n{words.table(rows)}\n")
         status = self._paint(run["status"], {"Succeeded": 32, "Failed": 31}.get(run["status"], 33))
         self._print(f"{status} after {words.duration(run['duration_s'])}: run {run['run_id']} in {run['run_dir']}")
@@ -139,10 +157,14 @@ class Console:
                 return  # nobody reads any more; the run goes on, its files are complete
 
 
-def _remark(step: dict[str, Any]) -> str:
+def _remark(step: dict[str, Any], tail: list[str]) -> str:
     if step["outcome"]:
         return f"outcome {step['outcome']}"
     if step["status"] == "Succeeded":
-        return f"stand-in image ({step['image_used']['detail']})" if (step["image_used"] or {}).get("source") == "stand-in" else ""
-    text = str(step["cause"] or step["failure_reason"] or "").splitlines() or [""]
-    return text[0][:_REMARK_CHARACTERS]
+        return (
+            f"stand-in image ({step['image_used']['detail']})"
+            if (step["image_used"] or {}).get("source") == "stand-in"
+            else ""
+        )
+    first, *_ = headline(step, tail).splitlines() or [""]
+    return first[:_REMARK_CHARACTERS]

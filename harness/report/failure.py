@@ -1,4 +1,4 @@
-"""How is a failed step explained? Always in one order: cause, reason, last lines, exit code, image, folder, next command."""
+"""How is a failed step explained? In one order: cause, reason, last lines, exit code, image, folder, next command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.report import words
 
-__all__ = ["explain_step"]
+__all__ = ["explain_step", "headline"]
 
 _LINES = 20
 
@@ -23,9 +23,7 @@ def explain_step(step: dict[str, Any], tail: list[str], *, run_id: str, run_dir:
 
     """
     lines = [f"── {step['name']} ({step['type']}): {step['status']}"]
-    cause, reason = step["cause"], step["failure_reason"]
-    exception = _last_exception(tail) if step["exit_code"] else ""
-    for title, text in (("Cause", cause or exception or reason), ("Reason", reason)):
+    for title, text in (("Cause", headline(step, tail)), ("Reason", step["failure_reason"])):
         if text:
             first, *rest = str(text).splitlines() or [""]
             lines.append(f"   {title + ':':<11}{first}")
@@ -48,6 +46,12 @@ def explain_step(step: dict[str, Any], tail: list[str], *, run_id: str, run_dir:
         rows.append(("Next", f"harness logs {run_id} {step['name']} --workspace {workspace}"))
     lines += [f"   {title + ':':<11}{text}" for title, text in rows]
     return "\n".join(lines)
+
+
+def headline(step: dict[str, Any], tail: list[str]) -> str:
+    """Say in a few words why a step did not succeed: what is known, else its last exception, else the reason."""
+    exception = _last_exception(tail) if step["exit_code"] else ""
+    return str(step["cause"] or exception or step["failure_reason"] or "")
 
 
 def _last_exception(tail: list[str]) -> str:

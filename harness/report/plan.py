@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plan_text"]
 
+_NAMED = 5
+
 
 def plan_text(plan: Plan) -> str:
     """Write a plan as text."""
@@ -18,10 +20,14 @@ def plan_text(plan: Plan) -> str:
     if plan.parameters:
         parts.append("\nParameters\n" + words.table([(n, _text(v)) for n, v in plan.parameters.items()], indent="  "))
     rows = [("stage", "step", "type", "after")]
-    rows += [(str(step.generation + 1), step.name, step.type + ("" if step.emulated else " (not emulated)"), _after(step))
-             for step in plan.steps]  # fmt: skip
-    parts.append("\nSteps, in the order in which they can start (one stage can run at the same time)\n"
-                 + words.table(rows, indent="  "))  # fmt: skip
+    rows += [
+        (str(step.generation + 1), step.name, step.type + ("" if step.emulated else " (not emulated)"), _after(step))
+        for step in plan.steps
+    ]
+    parts.append(
+        "\nSteps, in the order in which they can start (one stage can run at the same time)\n"
+        + words.table(rows, indent="  ")
+    )
     if images := _images(plan):
         parts.append("\nImages\n" + words.table(images, indent="  "))
     if plan.inputs:
@@ -50,7 +56,11 @@ def _images(plan: Plan) -> list[tuple[str, str, str]]:
         if step.image:
             users.setdefault(step.image, []).append(step)
     return [
-        (uri, steps[0].image_source or ("nobody has it" if steps[0].image_problem else "not looked up"),
-         ", ".join(step.name for step in steps[:5]) + (f" and {len(steps) - 5} more" if len(steps) > 5 else ""))
+        (
+            uri,
+            steps[0].image_source or ("nobody has it" if steps[0].image_problem else "not looked up"),
+            ", ".join(step.name for step in steps[:_NAMED])
+            + (f" and {len(steps) - _NAMED} more" if len(steps) > _NAMED else ""),
+        )
         for uri, steps in users.items()
-    ]  # fmt: skip
+    ]

@@ -18,7 +18,7 @@ __all__ = ["NO_OBJECTS", "join_uri", "no_objects_reason", "place_prefix", "shard
 
 NO_OBJECTS = (
     'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket exists in the '
-    "selected region ({region}), that objects exist under that S3 prefix, and that the role \"{role}\" has "
+    'selected region ({region}), that objects exist under that S3 prefix, and that the role "{role}" has '
     '"s3:ListBucket" permissions on bucket "{bucket}".'
 )
 
@@ -55,8 +55,8 @@ def place_prefix(uri: str, keys: Sequence[str]) -> tuple[PlacedObject, ...]:
         uri: The input's S3Uri.
         keys: Every key of the bucket that begins with the URI's key, sorted.
 
-    A prefix that is a folder (``data`` with only ``data/…`` below it, or ``data/``) gives paths relative to it; one that
-    cuts a name (``data/train``) keeps whole base names (``train-a.csv``); one that is a key gives the base name.
+    A prefix that is a folder (``data`` with only ``data/…`` below it, or ``data/``) gives paths relative to it; one
+    that cuts a name (``data/train``) keeps whole base names (``train-a.csv``); one that is a key gives the base name.
     Zero-byte "folder" keys (``x/``) are skipped.
 
     """
@@ -68,6 +68,6 @@ def place_prefix(uri: str, keys: Sequence[str]) -> tuple[PlacedObject, ...]:
 
 
 def shard(objects: Sequence[PlacedObject], index: int, count: int) -> tuple[PlacedObject, ...]:
-    """Deal objects to hosts as ShardedByS3Key does: sorted keys, round robin (contract a.7, captured on two objects)."""
+    """Deal objects to hosts as ShardedByS3Key does: sorted keys, round robin (contract a.7, captured for two)."""
     ordered = sorted(objects, key=lambda placed: placed.uri)
     return tuple(placed for number, placed in enumerate(ordered) if number % count == index)

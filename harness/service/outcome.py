@@ -95,13 +95,22 @@ def judge(
     bad = next((end for end in deciding if end.exit_code != 0), None)
     causes = tuple(dict.fromkeys(cause for end in deciding for cause in _causes(end, memory_mib, stopped=stopped)))
     if stopped:
-        return JobEnd(status="Stopped", exit_code=(bad or deciding[0]).exit_code, secondary="MaxRuntimeExceeded",
-                      causes=("stopped: MaxRuntimeInSeconds was reached (MaxRuntimeExceeded)", *causes))  # fmt: skip
+        return JobEnd(
+            status="Stopped",
+            exit_code=(bad or deciding[0]).exit_code,
+            secondary="MaxRuntimeExceeded",
+            causes=("stopped: MaxRuntimeInSeconds was reached (MaxRuntimeExceeded)", *causes),
+        )
     if bad is None:
         return JobEnd(status="Completed", exit_code=0, secondary="Completed", causes=causes)
     text = failure_texts.get(bad.host, "") if kind == "Training" else ""
-    return JobEnd(status="Failed", exit_code=bad.exit_code, secondary="Failed",
-                  failure_reason=failure_reason(text, bad.exit_code), causes=causes)  # fmt: skip
+    return JobEnd(
+        status="Failed",
+        exit_code=bad.exit_code,
+        secondary="Failed",
+        failure_reason=failure_reason(text, bad.exit_code),
+        causes=causes,
+    )
 
 
 def _causes(end: HostEnd, memory_mib: int | None, *, stopped: bool) -> list[str]:

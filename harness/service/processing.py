@@ -75,7 +75,11 @@ def _outputs(request: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, An
     """Name, local path and S3Output of every output that the platform uploads."""
     entries = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or ()
     return [
-        (str(entry.get("OutputName", "")), _local_path(entry["S3Output"], f"output {entry.get('OutputName')!r}"), entry["S3Output"])
+        (
+            str(entry.get("OutputName", "")),
+            _local_path(entry["S3Output"], f"output {entry.get('OutputName')!r}"),
+            entry["S3Output"],
+        )
         for entry in entries
         if not entry.get("AppManaged") and entry.get("S3Output")
     ]

@@ -147,7 +147,7 @@ def _program(algorithm: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, tupl
 
 
 def _environment(request: Mapping[str, Any], name: str, identity: Identity) -> dict[str, str]:
-    """What the platform sets (contract a.4, captured), and the request's own on top.
+    """Give what the platform sets (contract a.4, captured), and the request's own on top.
 
     Not here: AWS_DEFAULT_REGION (the service does not set it), credentials and metadata addresses (nothing answers
     them). AWS_EC2_METADATA_DISABLED is ours: on a cloud host the metadata service would hand out the host's role.
@@ -175,7 +175,9 @@ def _trees(
 ) -> tuple[Tree, ...]:
     """``/opt/ml`` as it is when the program starts (contract a.2, captured)."""
     checkpoint = request.get("CheckpointConfig")
-    files = {f"config/{key}": text for key, text in _config_files(request, declared, hosts, index, instance_type).items()}
+    files = {
+        f"config/{key}": text for key, text in _config_files(request, declared, hosts, index, instance_type).items()
+    }
     placements = []
     for channel in declared:
         whole = objects.get(channel.name, ())
@@ -216,17 +218,19 @@ def _config_files(
     """Write the files of ``/opt/ml/input/config``: exact keys in the captured order (contract a.3)."""
     files = {
         "hyperparameters.json": wire.compact(wire.text_map(request.get("HyperParameters"))),
-        "resourceconfig.json": wire.compact({
-            "current_host": hosts[index],
-            "current_instance_type": instance_type,
-            "current_group_name": _GROUP,
-            "hosts": list(hosts),
-            "instance_groups": [
-                {"instance_group_name": _GROUP, "instance_type": instance_type, "hosts": list(hosts)},
-            ],
-            "network_interface_name": _INTERFACE,
-            "topology": None,
-        }),
+        "resourceconfig.json": wire.compact(
+            {
+                "current_host": hosts[index],
+                "current_instance_type": instance_type,
+                "current_group_name": _GROUP,
+                "hosts": list(hosts),
+                "instance_groups": [
+                    {"instance_group_name": _GROUP, "instance_type": instance_type, "hosts": list(hosts)},
+                ],
+                "network_interface_name": _INTERFACE,
+                "topology": None,
+            }
+        ),
         "inputdataconfig.json": wire.compact({channel.name: _input_data(channel) for channel in declared}),
         "init-config.json": wire.compact(_init_config(request, declared, len(hosts), index)),
         "metric-definition-regex.json": wire.compact(
@@ -250,15 +254,21 @@ def _input_data(channel: Channel) -> dict[str, str]:
 
 
 def _init_config(
-    request: Mapping[str, Any], declared: Sequence[Channel], host_count: int, index: int,
+    request: Mapping[str, Any],
+    declared: Sequence[Channel],
+    host_count: int,
+    index: int,
 ) -> dict[str, Any]:
     """Write the agent's own file (contract a.3, captured 2020 and 2022)."""
     config: dict[str, Any] = {
         "inputMode": "FILE",
         "channels": {
             channel.name: _agent_channel(
-                channel.uri, "SHARDED_BY_S3_KEY" if channel.sharded else "FULLY_REPLICATED",
-                compression=channel.compression.upper(), wrapper=channel.record_wrapper.upper(), sharded=channel.sharded,
+                channel.uri,
+                "SHARDED_BY_S3_KEY" if channel.sharded else "FULLY_REPLICATED",
+                compression=channel.compression.upper(),
+                wrapper=channel.record_wrapper.upper(),
+                sharded=channel.sharded,
             )
             for channel in declared
         },
@@ -279,11 +289,19 @@ def _init_config(
 
 
 def _agent_channel(
-    uri: str, distribution: str | None, *, compression: str | None, wrapper: str | None, sharded: bool,
+    uri: str,
+    distribution: str | None,
+    *,
+    compression: str | None,
+    wrapper: str | None,
+    sharded: bool,
 ) -> dict[str, Any]:
     return {
         "s3DataSource": {
-            "s3DataType": "S3_PREFIX", "s3Uri": uri, "s3DataDistributionType": distribution, "attributeNames": None,
+            "s3DataType": "S3_PREFIX",
+            "s3Uri": uri,
+            "s3DataDistributionType": distribution,
+            "attributeNames": None,
         },
         "fileSystemDataSource": None,
         "compressionType": compression,
@@ -304,12 +322,29 @@ def _publications(request: Mapping[str, Any], name: str) -> tuple[Publication, .
     prefix = results_prefix(request, name)
     packed = (request["OutputDataConfig"].get("CompressionType") or "GZIP") != "NONE"
     found = [
-        Publication(path="/opt/ml/model", uri=f"{prefix}/model.tar.gz" if packed else f"{prefix}/model",
-                    form="archive" if packed else "files", when="stopped too", name="model"),
-        Publication(path="/opt/ml/output/data", uri=f"{prefix}/output.tar.gz" if packed else f"{prefix}/output",
-                    form="archive" if packed else "files", when="stopped too", name="output"),
-    ]  # fmt: skip
+        Publication(
+            path="/opt/ml/model",
+            uri=f"{prefix}/model.tar.gz" if packed else f"{prefix}/model",
+            form="archive" if packed else "files",
+            when="stopped too",
+            name="model",
+        ),
+        Publication(
+            path="/opt/ml/output/data",
+            uri=f"{prefix}/output.tar.gz" if packed else f"{prefix}/output",
+            form="archive" if packed else "files",
+            when="stopped too",
+            name="output",
+        ),
+    ]
     if checkpoint := request.get("CheckpointConfig"):
-        found.append(Publication(path=_checkpoint_path(checkpoint), uri=str(checkpoint["S3Uri"]), form="files",
-                                 when="always", name="checkpoints"))  # fmt: skip
+        found.append(
+            Publication(
+                path=_checkpoint_path(checkpoint),
+                uri=str(checkpoint["S3Uri"]),
+                form="files",
+                when="always",
+                name="checkpoints",
+            )
+        )
     return tuple(found)

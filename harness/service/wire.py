@@ -17,7 +17,7 @@ def compact(value: Any) -> str:
 
 
 def go_escaped(value: Any) -> str:
-    """Write compact JSON with the escapes of Go's encoder: ``&``, ``<``, ``>`` as ``\\u0026`` … (contract b.3, captured)."""
+    r"""Write compact JSON with the escapes of Go's encoder, ``&`` as ``\u0026`` and so on (contract b.3, captured)."""
     text = compact(value)
     for character in "&<>\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

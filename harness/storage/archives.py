@@ -46,27 +46,33 @@ def pack(roots: Sequence[Path], target: Path) -> Packed:
     entries = _entries(roots, packed)
     if not any(stat.S_ISREG(info.st_mode) for _, info in entries.values()):
         return packed
-    with target.open("xb") as raw, gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as zipped:
-        with tarfile.open(fileobj=zipped, mode="w|", format=tarfile.GNU_FORMAT, bufsize=1024 * 1024) as tar:
-            for name, (path, info) in sorted(entries.items()):
-                _add(tar, name, path, info)
-                packed.members += 1
-                packed.bytes_total += info.st_size if stat.S_ISREG(info.st_mode) else 0
+    with (
+        target.open("xb") as raw,
+        gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w|", format=tarfile.GNU_FORMAT, bufsize=1024 * 1024) as tar,
+    ):
+        for name, (path, info) in sorted(entries.items()):
+            _add(tar, name, path, info)
+            packed.members += 1
+            packed.bytes_total += info.st_size if stat.S_ISREG(info.st_mode) else 0
     return packed
 
 
 def pack_folder(folder: Path, target: Path) -> Packed:
     """Pack a caller's own folder, such as a source directory; links are followed there, since they are the caller's."""
     packed = Packed()
-    with target.open("xb") as raw, gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as zipped:
-        with tarfile.open(fileobj=zipped, mode="w|", format=tarfile.GNU_FORMAT) as tar:
-            for path in sorted(folder.rglob("*")):
-                if "__pycache__" in path.parts or not path.exists():
-                    continue
-                info = path.stat()
-                if stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode):
-                    _add(tar, path.relative_to(folder).as_posix(), path, info)
-                    packed.members += 1
+    with (
+        target.open("xb") as raw,
+        gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w|", format=tarfile.GNU_FORMAT) as tar,
+    ):
+        for path in sorted(folder.rglob("*")):
+            if "__pycache__" in path.parts or not path.exists():
+                continue
+            info = path.stat()
+            if stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode):
+                _add(tar, path.relative_to(folder).as_posix(), path, info)
+                packed.members += 1
     return packed
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import KeyLayoutError, Mistake
@@ -16,6 +14,7 @@ from harness.storage import archives, files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from harness.storage.bucket import BucketStore
 
@@ -121,14 +120,17 @@ def _copy(source: Path, uri: str, store: BucketStore, *, packed: bool) -> None:
 def _signature(source: Path, *, packed: bool) -> list[Any]:
     if not packed:
         return [str(source.resolve()), *(_stamp(source) or [])]
-    return [[path.relative_to(source).as_posix(), *(_stamp(path) or [])] for path in sorted(source.rglob("*"))
-            if path.is_file() and "__pycache__" not in path.parts]  # fmt: skip
+    return [
+        [path.relative_to(source).as_posix(), *(_stamp(path) or [])]
+        for path in sorted(source.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
 
 
 def _stamp(path: Path) -> list[int] | None:
     """Size, modification time and inode: what changes when a file is written again."""
     try:
-        info = os.stat(path)
+        info = path.stat()
     except OSError:
         return None
     return [info.st_size, info.st_mtime_ns, info.st_ino]

@@ -61,7 +61,9 @@ def _files(publication: Publication, roots: Sequence[Path], store: BucketStore, 
             count, total = count + 1, total + info.st_size
     notes = []
     if skipped:
-        notes.append(f"output {publication.name!r}: {skipped} link(s) or special file(s) not uploaded, as on the service")
+        notes.append(
+            f"output {publication.name!r}: {skipped} link(s) or special file(s) not uploaded, as on the service"
+        )
     if twice:
         notes.append(f"output {publication.name!r}: {twice} file(s) written by several hosts, the last one's are kept")
     return Published(name=publication.name, uri=publication.uri, objects=count, bytes_total=total, notes=tuple(notes))
@@ -80,7 +82,9 @@ def _archive(publication: Publication, roots: Sequence[Path], store: BucketStore
     if packed.skipped:
         notes.append(f"{publication.path}: {len(packed.skipped)} link(s) or special file(s) not packed")
     if packed.collisions:
-        notes.append(f"{publication.path}: {len(packed.collisions)} file(s) written by several hosts, the last one's are kept")
+        notes.append(
+            f"{publication.path}: {len(packed.collisions)} file(s) written by several hosts, the last one's are kept"
+        )
     return Published(
         name=publication.name, uri=publication.uri, objects=1, bytes_total=packed.bytes_total, notes=tuple(notes)
     )

@@ -75,12 +75,17 @@ def stage(host: HostSpec, store: BucketStore, home: Path, *, mode: StagingMode) 
 
 def _mount(tree: Tree, place: Path, mode: StagingMode) -> Mount:
     if mode == "archive":
-        return Mount(target=tree.path, kind="archive", source=place / "sent",
-                     collected=place / "fetched" if tree.collected else None)  # fmt: skip
+        return Mount(
+            target=tree.path,
+            kind="archive",
+            source=place / "sent",
+            collected=place / "fetched" if tree.collected else None,
+        )
     has_objects = any(placement.objects for placement in tree.placements)
     if mode == "overlay" and has_objects and not tree.collected and not _BAD_IN_MOUNT_OPTIONS & set(str(place)):
-        return Mount(target=tree.path, kind="overlay", source=place / "lower", upper=place / "upper",
-                     work=place / "work")  # fmt: skip
+        return Mount(
+            target=tree.path, kind="overlay", source=place / "lower", upper=place / "upper", work=place / "work"
+        )
     return Mount(target=tree.path, kind="bind", source=place, collected=place if tree.collected else None)
 
 
