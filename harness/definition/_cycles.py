@@ -19,7 +19,7 @@ def find_cycles(order: Sequence[str], needs: Mapping[str, AbstractSet[str]]) -> 
 
     Args:
         order: All names, in document order.
-        needs: What each name waits for; a name that needs itself is left to the caller.
+        needs: What each name waits for; that a name needs itself is left to the caller.
 
     Returns:
         Cycles without the repeated end (``("A", "B")`` for A → B → A, each needing the next), each beginning with
@@ -31,7 +31,7 @@ def find_cycles(order: Sequence[str], needs: Mapping[str, AbstractSet[str]]) -> 
     position = {name: index for index, name in enumerate(order)}
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(order)
-    graph.add_edges_from((name, need) for name in order for need in needs[name] if need != name)
+    graph.add_edges_from((name, need) for name in order for need in needs[name])
     groups = [group for group in nx.strongly_connected_components(graph) if len(group) > 1]
     found = [_shortest(sorted(group, key=position.__getitem__), needs, position) for group in groups]
     return sorted(found, key=lambda cycle: position[cycle[0]])
@@ -52,8 +52,8 @@ def _shortest(
             break
         # All cycles through this name are known now. Without it, most names of a ring are on no cycle any more.
         left.drop(name)
-    start = min(range(len(best)), key=lambda index: position[best[index]])
-    return best[start:] + best[:start]
+    # It begins with its first name in the document, because all names before that one were taken out.
+    return best
 
 
 class _Rest:
