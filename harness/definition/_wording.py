@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MAX_DEPTH", "did_you_mean", "kind_of", "listed", "printable", "shown"]
+__all__ = ["HUGE_BITS", "MAX_DEPTH", "did_you_mean", "kind_of", "listed", "printable", "shown"]
 
 MAX_DEPTH = 200
 """How deep lists and objects may nest. Real definitions stay below 30; recursion over values stays far from Python's
@@ -27,11 +27,13 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     ((list, tuple), "a list"),
 )
 
+HUGE_BITS = 14_000
+"""Python refuses to write integers of more than 4,300 digits, which are a little more bits than this."""
+
 _LISTED = 12
 _SHOWN = 80
 _CANDIDATES = 50
 _LENGTHS_APART = 3
-_HUGE_BITS = 14_000
 
 
 def kind_of(value: Any) -> str:
@@ -47,8 +49,7 @@ def shown(value: Any) -> str:
     if isinstance(value, Mapping | list | tuple):
         # A summary, because a whole object would bury the sentence (and may nest too deep for the JSON writer).
         return f"{kind_of(value)} of {len(value)}"
-    if isinstance(value, int) and value.bit_length() > _HUGE_BITS:
-        # Python refuses to write integers of more than 4,300 digits.
+    if isinstance(value, int) and value.bit_length() > HUGE_BITS:
         return "a huge number"
     text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

@@ -15,7 +15,7 @@ from harness.definition._syntax import (
     walk,
 )
 from harness.definition._wellformed import wrong_with
-from harness.definition._wording import MAX_DEPTH, kind_of
+from harness.definition._wording import HUGE_BITS, MAX_DEPTH, kind_of, shown
 from harness.errors import ExpressionError, Mistake
 
 if TYPE_CHECKING:
@@ -180,17 +180,18 @@ def text_of(value: Any) -> str:
 
     Raises:
         ExpressionError: The value has no text: null (the service's text for it is not known, and a silent ``null`` in
-            a path or an argument would hide a missing metric), NaN and infinities, lists, objects.
+            a path or an argument would hide a missing metric), NaN and infinities, integers of thousands of digits,
+            lists, objects.
 
     """
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
+    if isinstance(value, int) and value.bit_length() <= HUGE_BITS:
         return str(value)
     if isinstance(value, float) and math.isfinite(value):
         return repr(value)
-    if isinstance(value, float):
-        raise ExpressionError(f"{value} is no number that can be written as text")
+    if isinstance(value, int | float):
+        raise ExpressionError(f"{shown(value)} is no number that can be written as text")
     raise ExpressionError(f"{kind_of(value)} cannot be written as text; strings, numbers and booleans can")
