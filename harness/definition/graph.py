@@ -151,7 +151,9 @@ class _Checker:
     def __init__(self, definition: PipelineDefinition) -> None:
         self.mistakes: list[Mistake] = []
         self._definition = definition
-        self._steps = {step.name: step for step in reversed(definition.steps)}
+        self._steps: dict[str, Step] = {}
+        for step in definition.steps:
+            self._steps.setdefault(step.name, step)
         self._parameters = [parameter.name for parameter in definition.parameters]
         self._declared = frozenset(self._parameters)
 

@@ -132,6 +132,7 @@ def test_ancestors_and_descendants_reach_all_the_way() -> None:
     ("steps", "place", "said"),
     [
         ([step("A"), step("B", "Phantom")], "Steps[1].DependsOn[0]", "step B depends on Phantom, but there is no step"),
+        ([step("A"), step("B", "Phantom")], "Steps[1].DependsOn[0]", "there are A, B"),
         ([step("Prepare"), step("B", "prepare")], "Steps[1].DependsOn[0]", "did you mean Prepare?"),
         ([step("A"), step("B", uses=get("Steps.Ghost.X.Y"))], "Steps[1].Arguments.Environment.E",
          "(Steps.Ghost.X.Y) to Ghost"),

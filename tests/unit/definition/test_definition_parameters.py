@@ -44,7 +44,7 @@ def test_a_given_value_is_read_by_the_declared_type(kind: str, given: Any, value
         ("Float", "fast"), ("Float", "nan"), ("Float", "inf"), ("Float", "-Infinity"), ("Float", "1e999"),
         ("Float", "1_0.0"),
         ("Float", ""), ("Float", "."), ("Float", True), ("Float", float("nan")), ("Float", float("inf")),
-        ("Float", 10**400), ("Float", 10**5_000),
+        ("Float", 10**400), pytest.param("Float", 10**5_000, id="huge"),
         ("Boolean", "perhaps"), ("Boolean", "1"), ("Boolean", "yes"), ("Boolean", ""), ("Boolean", 1), ("Boolean", 0.0),
         ("String", 5), ("String", True), ("String", None), ("String", ["x"]),
     ],
