@@ -76,9 +76,11 @@ def connect() -> docker.DockerClient:
     for address, tls in addresses():
         try:
             client = (
-                docker.from_env(timeout=_ANSWER_S)
+                docker.from_env(timeout=_ANSWER_S, use_ssh_client=address.startswith("ssh://"))
                 if os.environ.get("DOCKER_HOST")
-                else docker.DockerClient(base_url=address, tls=tls or False, timeout=_ANSWER_S)
+                else docker.DockerClient(
+                    base_url=address, tls=tls or False, timeout=_ANSWER_S, use_ssh_client=address.startswith("ssh://")
+                )
             )
             client.ping()
         except (DockerException, RequestException, OSError, ValueError) as error:

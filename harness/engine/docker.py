@@ -36,7 +36,7 @@ __all__ = ["DockerEngine"]
 _PROGRAM_MISSING, _PROGRAM_NOT_ALLOWED = 127, 126
 _EXEC_ERROR = re.compile(r"exec: .*?(?=: unknown|$)|stat \S+: no such file or directory")
 _LOG_END_S = 20
-_HTTP_SLACK_S = 60
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as the kernel says it, as images say it
 
 
 @contextlib.contextmanager
@@ -61,7 +61,7 @@ class DockerEngine(Engine):
     def __init__(self, client: docker.DockerClient) -> None:
         """Use a connected client."""
         self.client = client
-        self.api = client.api
+        self.api: Any = client.api
         self.sampler = UsageSampler()
         self._info: dict[str, Any] | None = None
 
@@ -77,6 +77,14 @@ class DockerEngine(Engine):
     def cpus(self) -> int | None:
         """How many CPUs the engine's machine has."""
         return int(self.info.get("NCPU") or 0) or None
+
+    def foreign_platform(self, image: str) -> str | None:
+        """Name an image's platform where it is not the engine's own, which has to be asked for explicitly."""
+        with engine_errors(f"inspecting the image {image}"):
+            found: dict[str, Any] = self.api.inspect_image(image)
+        own = _ARCHITECTURES.get(str(self.info.get("Architecture")), str(self.info.get("Architecture")))
+        architecture = str(found.get("Architecture") or own)
+        return None if architecture == own else f"{found.get('Os') or 'linux'}/{architecture}"
 
     def staging_mode(self, scratch: Path, image: str) -> StagingMode:
         """Try an overlay and a bind mount on a container that is never started."""
@@ -110,6 +118,8 @@ class _Host:
         self.id = ""
         self.reader: threading.Thread | None = None
         self.stream: Any = None
+        self.heard_at = 0.0
+        """When the reader last took something: a slow screen is no hanging stream."""
         self.start_error = ""
 
 
@@ -181,15 +191,17 @@ class DockerJob(EngineJob):
         return {host.spec.host: "127.0.0.1"} if len(self.hosts) == 1 else {}
 
     def _create(self, host: _Host, network: str, addresses: Mapping[str, str]) -> str:
-        limits = host.spec.limits
-        memory = None if limits.memory_mib is None else f"{limits.memory_mib}m"
+        limits, info = host.spec.limits, self.engine.info
+        # An engine that cannot limit (rootless on cgroup v1) refuses the container, or warns: not asked then.
+        memory = f"{limits.memory_mib}m" if limits.memory_mib and info.get("MemoryLimit", True) else None
+        cpus = limits.cpus if info.get("CpuCfsQuota", True) else None
         config = self.api.create_host_config(
             mounts=[mount for one in host.staged.mounts if (mount := self._docker_mount(one))],
             network_mode=network,
             extra_hosts=dict(addresses),
             mem_limit=memory,
             memswap_limit=memory,  # the service's instances have no swap
-            nano_cpus=None if limits.cpus is None else int(limits.cpus * 1e9),
+            nano_cpus=None if cpus is None else int(cpus * 1e9),
             shm_size=f"{limits.shm_mib}m",
         )
         networking = None
@@ -210,6 +222,7 @@ class DockerJob(EngineJob):
             detach=True,
             tty=False,
             stdin_open=False,
+            platform=self.engine.foreign_platform(self.image),
         )
         return cast("str", made["Id"])
 
@@ -236,6 +249,7 @@ class DockerJob(EngineJob):
                     self.sink.chunk(name, "stdout", stdout)
                 if stderr:
                     self.sink.chunk(name, "stderr", stderr)
+                host.heard_at = time.monotonic()
 
     # running
 
@@ -352,11 +366,12 @@ class DockerJob(EngineJob):
         if host.reader is None:
             return
         if host.start_error:
-            host.stream.close()
-        host.reader.join(_LOG_END_S)
+            self._cut(host)
+        host.heard_at = time.monotonic()
+        while host.reader.is_alive() and time.monotonic() - host.heard_at < _LOG_END_S:
+            host.reader.join(1)
         if host.reader.is_alive() and not host.start_error:
-            with contextlib.suppress(Exception):
-                host.stream.close()
+            self._cut(host)
             host.reader.join(1)
             with engine_errors("reading the log again"):
                 self.sink.restart(host.spec.host)
@@ -366,6 +381,13 @@ class DockerJob(EngineJob):
                     ):
                         self.sink.chunk(host.spec.host, stream, data)
         self.sink.end(host.spec.host)
+
+    @staticmethod
+    def _cut(host: _Host) -> None:
+        """End the log's stream; the SDK raises whatever its inner parts do, depending on the transport."""
+        if host.stream is not None:
+            with contextlib.suppress(Exception):
+                host.stream.close()
 
     def stop(self, grace_s: float) -> None:
         """End every container, all at once; see `EngineJob.stop`."""
@@ -403,9 +425,7 @@ class DockerJob(EngineJob):
     def close(self, *, keep: bool) -> None:
         """Remove everything; a kept container stays stopped."""
         for host in self.hosts:
-            if host.stream is not None:
-                with contextlib.suppress(Exception):
-                    host.stream.close()
+            self._cut(host)
             if not host.id:
                 continue
             if keep:

@@ -275,13 +275,19 @@ class JobRunner:
         finally:
             with self._lock:
                 del self._running[step]
-            prepared.close(keep=settings.keep)
+            self._close(attempt, prepared)
         attempt.changed_inputs = tuple(path for staged in attempt.staged for path in staging.changed_inputs(staged))
         for staged in attempt.staged:
             for mount in staged.mounts:
                 if mount.work and not settings.keep:
                     shutil.rmtree(mount.work, ignore_errors=True)
         self._judge(attempt, job)
+
+    def _close(self, attempt: _Attempt, prepared: EngineJob) -> None:
+        try:
+            prepared.close(keep=self.context.settings.keep)
+        except EngineError as error:  # the job's own verdict stands; the next run sweeps
+            attempt.notes.append(f"not cleaned up: {error.message}")
 
     def _judge(self, attempt: _Attempt, job: JobSpec) -> None:
         waited = attempt.waited

@@ -184,9 +184,9 @@ def run_pipeline(
         workspace.make()
         workspace.check_room()
         with files.storage_errors("bringing the given inputs into the workspace"):
-            for one in prepared.given:
-                if count := bring_in(one, workspace.store, workspace.imports):
-                    progress(f"brought {count} object(s) in for {one.uri}")
+            count = sum(bring_in(one, workspace.store, workspace.imports) for one in prepared.given)
+        if count:
+            progress(f"{count} new or changed local file{'' if count == 1 else 's'} brought in as S3 objects")
         engine = DockerEngine(client)
         uses = [use for use in images.values() if isinstance(use, ImageUse)]
         mode: Any = settings.staging

@@ -58,7 +58,9 @@ class Console:
         hosts = self._hosts.setdefault(step, set())
         hosts.add(host)
         name = f"{step}/{host}" if len(hosts) > 1 else step
-        self._print(f"{self._prefix(step, name)} {text}")
+        # A progress bar overwrites itself: what it would show at the end of the line.
+        shown = text.rstrip("\r").rpartition("\r")[2]
+        self._print(f"{self._prefix(step, name)} {shown}")
 
     # events
 

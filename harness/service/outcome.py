@@ -13,7 +13,7 @@ from harness.service.spec import Frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["HostEnd", "JobEnd", "Usage", "failure_reason", "final_metrics", "judge", "step_reason"]
+__all__ = ["HostEnd", "JobEnd", "Usage", "failure_reason", "final_metrics", "judge", "metric_pattern", "step_reason"]
 
 MAX_REASON = 1024
 MAX_MESSAGE_BYTES = 1024
@@ -136,7 +136,8 @@ def final_metrics(definitions: Sequence[Mapping[str, str]], lines: Iterable[str]
         ``[{"MetricName": …, "Value": …}]`` in the order of the definitions, without metrics that never matched.
 
     """
-    compiled = [(str(entry["Name"]), re.compile(str(entry["Regex"]))) for entry in definitions]
+    patterns = [(str(entry["Name"]), metric_pattern(str(entry["Regex"]))) for entry in definitions]
+    compiled = [(name, pattern) for name, pattern in patterns if pattern]
     last: dict[str, float] = {}
     for line in lines:
         escaped = escape_control(line)
@@ -147,6 +148,14 @@ def final_metrics(definitions: Sequence[Mapping[str, str]], lines: Iterable[str]
                 except (TypeError, ValueError):
                     continue  # the expression matched something that is no number: no data point, as on the service
     return [{"MetricName": name, "Value": last[name]} for name, _ in compiled if name in last]
+
+
+def metric_pattern(text: str) -> re.Pattern[str] | None:
+    """Compile a metric's Regex; None where Python's dialect does not know it (the service's is Java's)."""
+    try:
+        return re.compile(text)
+    except re.error:
+        return None
 
 
 def escape_control(line: str) -> str:

@@ -12,6 +12,7 @@ from harness.service import wire
 from harness.service.inputs import join_uri, shard, split_uri
 from harness.service.instances import limits_of
 from harness.service.names import Identity, arn, host_names, hostname
+from harness.service.outcome import metric_pattern
 from harness.service.spec import Frozen, HostSpec, JobSpec, PlacedObject, Placement, Publication, Tree
 
 if TYPE_CHECKING:
@@ -127,12 +128,22 @@ def layout(
         max_runtime_s=int((request.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_S)),
         isolated=bool(request.get("EnableNetworkIsolation")),
         publications=_publications(request, name),
-        notes=tuple(
-            f"channel {channel.name!r} is a writable folder here, read-only in FastFile mode on the service"
-            for channel in declared
-            if channel.mode == "FastFile"
-        ),
+        notes=_notes(declared, algorithm.get("MetricDefinitions") or ()),
     )
+
+
+def _notes(declared: Sequence[Channel], metrics: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    notes = [
+        f"channel {channel.name!r} is a writable folder here, read-only in FastFile mode on the service"
+        for channel in declared
+        if channel.mode == "FastFile"
+    ]
+    notes += [
+        f"metric {metric.get('Name')!r} is not read: its Regex is none that Python knows"
+        for metric in metrics
+        if metric_pattern(str(metric.get("Regex", ""))) is None
+    ]
+    return tuple(notes)
 
 
 def _program(algorithm: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
