@@ -51,8 +51,12 @@ class Tree(Frozen):
 
     @property
     def slug(self) -> str:
-        """A name for the tree in file names: ``/opt/ml/input`` becomes ``opt-ml-input``."""
-        return "-".join(PurePosixPath(self.path).parts[1:]) or "root"
+        """A name for the tree in file names: ``/opt/ml/input`` becomes ``opt-ml-input``.
+
+        A dash of the path's own is written ``%2D``: ``/in/a-b`` and ``/in/a/b`` must not share a folder.
+        """
+        parts = [part.replace("%", "%25").replace("-", "%2D") for part in PurePosixPath(self.path).parts[1:]]
+        return "-".join(parts) or "root"
 
 
 class Limits(Frozen):
