@@ -64,12 +64,19 @@ def job_name(execution: str, step: str, given: str | None = None) -> str:
     """
     suffix = "".join(random.SystemRandom().choices(string.ascii_letters + string.digits, k=10))
     head = given or f"pipelines-{execution}-{step}"
-    head = _NOT_IN_A_JOB_NAME.sub("-", head)[: _MAX_JOB_NAME - len(suffix) - 1].rstrip("-")
-    return f"{head}-{suffix}"
+    head = _NOT_IN_A_JOB_NAME.sub("-", head).strip("-")[: _MAX_JOB_NAME - len(suffix) - 1].rstrip("-")
+    return f"{head}-{suffix}" if head else suffix
 
 
 def host_names(count: int) -> tuple[str, ...]:
-    """Name the hosts of a job, in the service's lexicographic order: algo-1, algo-10, algo-2 … (contract a.3)."""
+    """Name the hosts of a job, in the service's lexicographic order: algo-1, algo-10, algo-2 … (contract a.3).
+
+    Raises:
+        ValueError: There are none.
+
+    """
+    if count < 1:
+        raise ValueError(f"InstanceCount {count} is less than 1")
     return tuple(sorted(f"algo-{number}" for number in range(1, count + 1)))
 
 
