@@ -121,7 +121,7 @@ class ImageResolver:
                 raise ImageError(
                     f"the image {local}, given for {uri}, is not in the engine", remedy=f"docker pull {local}"
                 )
-            local = standins.build(self.client, stand_in, progress=self.progress)
+            local = self._build(stand_in)
             here = self._inspect(local)
         return self._use(uri, local, "override", here, detail=local)
 
@@ -132,10 +132,15 @@ class ImageResolver:
                 return self._use(
                     uri, tag, "stand-in", None, detail=f"{stand_in.name}, to be built", differences=stand_in.differences
                 )
-            tag = standins.build(self.client, stand_in, progress=self.progress)
+            tag = self._build(stand_in)
         return self._use(
             uri, tag, "stand-in", self._inspect(tag), detail=stand_in.name, differences=stand_in.differences
         )
+
+    def _build(self, stand_in: standins.StandIn) -> str:
+        # A public Python base may be pulled unless the caller said never.
+        allow_pull = self.registries.policy != "never"
+        return standins.build(self.client, stand_in, progress=self.progress, allow_pull=allow_pull)
 
     def _inspect(self, reference: str) -> dict[str, Any] | None:
         from docker.errors import APIError, ImageNotFound  # noqa: PLC0415
