@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.engine._bases import find_base
 from harness.engine._bytecode import compile_here, compile_in_container
-from harness.engine._indexes import pip_settings
 from harness.engine._layers import CREATED, Tree, load_image, parent_layers
 from harness.engine._trees import install_packages, place_packages, versions
 from harness.errors import ImageBuildError
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import docker
+
     from harness.engine._bases import Base
     from harness.engine._recipes import Recipe
 
@@ -78,11 +78,10 @@ def _base_and_packages(
     allow_pull: bool,
 ) -> tuple[Base, Path, list[str]]:
     """Make the base and install the packages, at the same time where the Python is as wanted."""
-    indexes = pip_settings()
 
     def install(python: str, without: tuple[str, ...] = ()) -> Path:
         progress(f"{recipe.name}: installing {len(recipe.locked) - len(without)} packages for Python {python}")
-        return install_packages(recipe, python, indexes, folder, without=without)
+        return install_packages(recipe, python, folder, without=without)
 
     def base(debian: tuple[str, ...] = ()) -> Base:
         return find_base(client, recipe.python, debian=debian, allow_pull=allow_pull, jobs=jobs, progress=progress)
@@ -134,7 +133,9 @@ def _files(recipe: Recipe, base: Base, installed: Path) -> Tree:
     for at, to in recipe.links.items():
         tree.link(at, to)
     for folder in recipe.trees:
-        tree.copy(folder, "")
+        for path in sorted(file for file in folder.rglob("*") if file.is_file()):
+            # A wheel may have lost the files' modes on its way.
+            tree.file(str(path.relative_to(folder)), path, 0o755 if path.parent.name == "bin" else 0o644)
     return tree
 
 
@@ -154,8 +155,8 @@ def _settings(recipe: Recipe, base: Base, parent: dict[str, Any], differences: l
     settings: dict[str, Any] = {
         "Env": [f"{name}={value}" for name, value in environment.items()],
         "Labels": labels,
-        "Cmd": None,
-        "Entrypoint": None,
+        "Cmd": list(recipe.command) or None,
+        "Entrypoint": list(recipe.entrypoint) or None,
         "WorkingDir": "",
         "User": "",
     }

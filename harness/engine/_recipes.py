@@ -118,6 +118,8 @@ class Recipe(_Model):
     pins: tuple[Pins, ...]
     replaced: tuple[Replaced, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    removed: tuple[str, ...] = ()
+    """Packages that others require and the real image removes again."""
     scripts: dict[str, str] = {}
     """Programs whose entry point is chosen here because several packages bring one."""
     environment: dict[str, str] = {}
@@ -127,6 +129,10 @@ class Recipe(_Model):
     links: dict[str, str] = {}
     shared: tuple[str, ...] = ()
     """Folders of ``images/shared`` whose trees go into the image, before the recipe's own ``root``."""
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
+    """Package indexes that are asked where a person's own do not have everything."""
     debian: tuple[str, ...] = ()
     """Debian packages that take the place of ``fallback_without`` where no index offers those."""
     fallback_without: tuple[str, ...] = ()
@@ -176,8 +182,7 @@ class Recipe(_Model):
             files += [(f"tree{number}/{p.relative_to(tree)}", p) for p in sorted(tree.rglob("*")) if p.is_file()]
         for name, path in files:
             content = path.read_bytes()
-            executable = "x" if name.startswith("tree") and path.stat().st_mode & 0o100 else "-"
-            digest.update(f"{name}\n{executable}\n{len(content)}\n".encode() + content)
+            digest.update(f"{name}\n{len(content)}\n".encode() + content)
         for source in self.sources:
             digest.update(source.key.encode())
         return digest.hexdigest()[:12]

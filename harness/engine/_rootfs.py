@@ -29,14 +29,15 @@ __all__ = ["PATH", "identity", "make_rootfs"]
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NEEDED_TOOLS = """
-    sh bash cat chmod chown cp cut date dirname basename echo env expr false find grep gzip head hostname id install ln
-    ls mkdir mktemp mv od printf pwd readlink rm rmdir sed sha256sum sleep sort stat tail tar tee test touch tr true uname
-    uniq wc which xargs
+    sh bash cat chmod chown cp cut date dirname basename echo env expr false find grep gzip head hostname id install
+    ln ls mkdir mktemp mv od printf pwd readlink rm rmdir sed sha256sum sleep sort stat tail tar tee test touch tr
+    true uname uniq wc which xargs
 """
 _WELCOME_TOOLS = """
-    [ awk bunzip2 bzcat bzip2 chgrp cmp comm dash dd df diff du egrep fgrep getent getopt gunzip ip join jq kill
-    base64 ldconfig ldd less logname md5sum mkfifo more nice nl nohup nproc numfmt paste pgrep pkill ps realpath rev seq sha1sum
-    sha512sum shred shuf split stdbuf stty sum sync tac timeout tty unlink unxz unzip who whoami xz xzcat yes zcat
+    [ awk base64 bunzip2 bzcat bzip2 chgrp cmp comm dash dd df diff du egrep fgrep getent getopt gunzip ip join jq
+    kill ldconfig ldd less logname md5sum mkfifo more nice nl nohup nproc numfmt paste pgrep pkill ps realpath rev
+    seq sha1sum sha512sum shred shuf split stdbuf stty sum sync tac timeout tty unlink unxz unzip who whoami xz
+    xzcat yes zcat
 """
 _EXTRA_LIBRARIES = """
     libc.so.6 libm.so.6 libpthread.so.0 libdl.so.2 librt.so.1 libutil.so.1 libanl.so.1 libresolv.so.2 libnss_files.so.2

@@ -11,9 +11,10 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from harness.engine._indexes import uv_arguments, uv_environment
+from harness.engine._indexes import pip_settings, uv_arguments, uv_environment
 from harness.engine._scratch import find_uv, run_tool
 from harness.engine._sdists import wheel_folder
+from harness.errors import ImageBuildError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,16 +36,13 @@ if __name__ == "__main__":
 """
 
 
-def install_packages(
-    recipe: Recipe, python: str, indexes: Indexes, folder: Path, *, without: tuple[str, ...] = ()
-) -> Path:
+def install_packages(recipe: Recipe, python: str, folder: Path, *, without: tuple[str, ...] = ()) -> Path:
     """Install a recipe's packages into a folder of this machine.
 
     Args:
         recipe: Whose packages.
         python: The version that the image has; for another than the recipe's the nearest versions that have wheels
             for it are taken.
-        indexes: Where packages come from.
         folder: Where the folder is made.
         without: Packages that come from elsewhere.
 
@@ -52,26 +50,35 @@ def install_packages(
         ImageBuildError: A package is not to be had.
 
     """
-    wheels = wheel_folder(indexes, recipe.sources)
     exact = python == recipe.python and not without
     sign = "==" if exact else ">="
-    name = f"packages-{python}-{sign}"
-    target, wanted = folder / name, folder / f"{name}.txt"
+    indexes = pip_settings()
+    wheels = wheel_folder(indexes, recipe.sources)
+    target, wanted = folder / f"packages-{python}{sign}", folder / f"requirements-{python}{sign}.txt"
     lines = [f"{name}{sign}{version}\n" for name, version in recipe.locked.items() if name not in without]
     wanted.write_text("".join(lines), encoding="utf-8")
     command: list[str | Path] = [
         find_uv(), "pip", "install", "--target", target, "--requirements", wanted, "--no-progress", "--quiet",
         "--python", sys.executable, "--no-python-downloads", "--python-version", python, "--python-platform", PLATFORM,
-        "--only-binary", ":all:", "--find-links", wheels, *uv_arguments(indexes),
+        "--only-binary", ":all:", "--find-links", wheels,
         *(["--no-deps"] if exact else ["--resolution", "lowest-direct"]),
     ]  # fmt: skip
-    run_tool(
-        command,
-        doing=f"installing the packages of {recipe.name}",
-        remedy="check that pip can reach its index from here; uv uses the same settings",
-        environment=uv_environment(indexes),
-        folder=folder,
-    )
+
+    def run(asked: Indexes) -> None:
+        run_tool(
+            [*command, *uv_arguments(asked)],
+            doing=f"installing the packages of {recipe.name}",
+            remedy="check that pip can reach its index from here; uv uses the same settings",
+            environment=uv_environment(asked),
+            folder=folder,
+        )
+
+    try:
+        run(indexes)
+    except ImageBuildError:
+        if not recipe.indexes or without:
+            raise
+        run(indexes.model_copy(update={"extra_index_urls": (*indexes.extra_index_urls, *recipe.indexes)}))
     return target
 
 

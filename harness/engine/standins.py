@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import docker
+
     from harness.service.image_uris import ImageUri
 
 __all__ = ["NAMESPACE", "StandIn", "build", "catalog", "find", "is_built"]
