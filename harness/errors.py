@@ -107,9 +107,14 @@ class MistakesError(HarnessError):
         """Take what the mistakes are in (a file), and the mistakes."""
         self.subject = subject
         self.mistakes = tuple(mistakes)
-        count = len(self.mistakes)
-        head = f"{subject}: {count} mistake{'' if count == 1 else 's'}"
+        head = f"{subject}: {self.counted(len(self.mistakes))}"
         super().__init__("\n".join([head, *(f"  {mistake}" for mistake in self.mistakes)]), remedy=remedy)
+
+
+    @staticmethod
+    def counted(count: int) -> str:
+        """Say how many there are."""
+        return f"{count} mistake{'' if count == 1 else 's'}"
 
 
 class UsageError(HarnessError):
@@ -154,6 +159,11 @@ class PreflightError(MistakesError):
         missing_inputs, missing_images = tuple(inputs), tuple(images)
         super().__init__(subject, [*missing_inputs, *missing_images])
         self.exit_code = 2 if missing_inputs else 7  # type: ignore[misc]
+
+    @staticmethod
+    def counted(count: int) -> str:
+        """Say how many there are."""
+        return "one thing is missing" if count == 1 else f"{count} things are missing"
 
 
 class KeyLayoutError(HarnessError):

@@ -169,7 +169,9 @@ def run_pipeline(
     try:
         client = connect()
     except EngineUnavailableError as error:
-        _plan(prepared, {}, engine_problem=error.message).check()  # missing inputs are told in the same go
+        plan = _plan(prepared, {}, engine_problem=str(error).replace("\n  → ", " – "))
+        if plan.problems()[0]:  # missing inputs are told in the same go
+            plan.check()
         raise
     try:
         for removed in sweep(client):
