@@ -22,6 +22,7 @@ __all__ = ["Channel", "channels", "layout", "results_prefix"]
 
 DEFAULT_MAX_RUNTIME_S = 86_400
 DEFAULT_CHECKPOINTS = "/opt/ml/checkpoints"
+DEFAULT_TENSORBOARD = "/opt/ml/output/tensorboard/"
 _GROUP = "homogeneousCluster"
 _INTERFACE = "eth0"
 
@@ -195,6 +196,9 @@ def _trees(
         own = shard(whole, index, len(hosts)) if channel.sharded else tuple(whole)
         placements.append(Placement(folder=f"data/{channel.name}", objects=own))
         files[f"data/{channel.name}-manifest"] = _manifest(channel.uri, whole)
+    saved = tuple(objects.get("checkpoints", ()))
+    if checkpoint:
+        files["data/checkpoints-manifest"] = _manifest(str(checkpoint["S3Uri"]), saved)
     output_folders = ["data", "metrics/sagemaker", "profiler"]
     if request.get("TensorBoardOutputConfig"):
         output_folders.append("tensorboard")
@@ -210,8 +214,8 @@ def _trees(
         Tree(path="/opt/ml/errors"),
     ]
     if checkpoint:
-        saved = Placement(folder="", objects=tuple(objects.get("checkpoints", ())))
-        trees.append(Tree(path=_checkpoint_path(checkpoint), placements=(saved,), collected=True))
+        found = Placement(folder="", objects=saved)
+        trees.append(Tree(path=_checkpoint_path(checkpoint), placements=(found,), collected=True))
     return tuple(trees)
 
 
@@ -250,6 +254,11 @@ def _config_files(
     }
     if request.get("CheckpointConfig"):
         files["checkpointconfig.json"] = wire.compact({"LocalPath": _checkpoint_path(request["CheckpointConfig"])})
+    if board := request.get("TensorBoardOutputConfig"):
+        local = board.get("LocalPath") or DEFAULT_TENSORBOARD
+        files["tensorboardoutputconfig.json"] = wire.compact(
+            {"S3OutputPath": board["S3OutputPath"], "LocalPath": local}
+        )
     return files
 
 
