@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import stat
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import ImageBuildError
 
@@ -26,6 +25,7 @@ EPOCH = 315532800
 CREATED = "1980-01-01T00:00:00Z"
 _MODES = {"tmp": 0o1777, "var/tmp": 0o1777, "root": 0o700}
 _BLOCK = 1 << 20
+_END = bytes(2 * tarfile.BLOCKSIZE)
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,21 @@ class Tree:
         """Write everything as a layer."""
         digest = hashlib.sha256()
         with target.open("wb") as out:
-            tee = _Tee(out, digest.update)
-            with tarfile.open(fileobj=tee, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_BLOCK) as tar:  # type: ignore[call-overload]
-                for name, entry in sorted(self.entries.items()):
-                    _add(tar, name, entry)
+            for block in self._blocks():
+                digest.update(block)
+                out.write(block)
         return Layer(target, f"sha256:{digest.hexdigest()}")
+
+    def _blocks(self) -> Iterator[bytes]:
+        for name, entry in sorted(self.entries.items()):
+            info = tarfile.TarInfo(name)
+            info.mode = entry.mode
+            if entry.link is not None:
+                info.type, info.linkname = tarfile.SYMTYPE, entry.link
+            elif entry.source is None:
+                info.type = tarfile.DIRTYPE
+            yield from _member(info, entry.source)
+        yield _END
 
     def _above(self, at: str) -> None:
         above = str(PurePosixPath(at.strip("/")).parent)
@@ -106,33 +116,19 @@ class Layer:
     diff_id: str
 
 
-class _Tee:
-    """Writes to a file and tells somebody what was written."""
-
-    def __init__(self, out: IO[bytes], seen: Any) -> None:
-        self.out, self.seen = out, seen
-
-    def write(self, data: bytes) -> int:
-        self.seen(data)
-        return self.out.write(data)
-
-
-def _add(tar: tarfile.TarFile, name: str, entry: _Entry) -> None:
-    info = tarfile.TarInfo(name)
-    info.mode, info.mtime = entry.mode, EPOCH
-    if entry.link is not None:
-        info.type, info.linkname = tarfile.SYMTYPE, entry.link
-        tar.addfile(info)
-    elif isinstance(entry.source, bytes):
-        info.size = len(entry.source)
-        tar.addfile(info, io.BytesIO(entry.source))
-    elif entry.source is not None:
-        with entry.source.open("rb") as content:
-            info.size = entry.source.stat().st_size
-            tar.addfile(info, content)
-    else:
-        info.type = tarfile.DIRTYPE
-        tar.addfile(info)
+def _member(info: tarfile.TarInfo, source: Path | bytes | None) -> Iterator[bytes]:
+    """Give a tar archive's member piece by piece: many times faster than the library's own writer."""
+    info.mtime = EPOCH
+    if source is not None:
+        info.size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    yield info.tobuf(tarfile.PAX_FORMAT)
+    if isinstance(source, bytes):
+        yield source
+    elif source is not None:
+        with source.open("rb") as content:
+            while block := content.read(_BLOCK):
+                yield block
+    yield bytes(-info.size % tarfile.BLOCKSIZE)
 
 
 def parent_layers(client: docker.DockerClient, image: str, folder: Path) -> tuple[list[Layer], dict[str, Any]]:
@@ -203,17 +199,10 @@ def load_image(
 
 
 def _archive(members: list[tuple[str, Path | bytes]]) -> Iterator[bytes]:
-    """Give a tar archive piece by piece: an image need not be on the disk twice."""
+    """Give the archive piece by piece: an image need not be on the disk twice."""
     for name, source in members:
-        info = tarfile.TarInfo(name)
-        info.mtime = EPOCH
-        info.size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        yield info.tobuf(tarfile.GNU_FORMAT)
-        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as content:
-            while block := content.read(_BLOCK):
-                yield block
-        yield bytes(-info.size % tarfile.BLOCKSIZE)
-    yield bytes(2 * tarfile.BLOCKSIZE)
+        yield from _member(tarfile.TarInfo(name), source)
+    yield _END
 
 
 def _read(tar: tarfile.TarFile, name: str) -> bytes:
