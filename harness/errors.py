@@ -110,7 +110,6 @@ class MistakesError(HarnessError):
         head = f"{subject}: {self.counted(len(self.mistakes))}"
         super().__init__("\n".join([head, *(f"  {mistake}" for mistake in self.mistakes)]), remedy=remedy)
 
-
     @staticmethod
     def counted(count: int) -> str:
         """Say how many there are."""

@@ -67,7 +67,7 @@ def runs(options: argparse.Namespace) -> int:
     """List runs, the newest last."""
     records = [folder.read() for folder in _workspace(options).all_runs()]
     if options.json:
-        sys.stdout.write(json.dumps(records, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(records, indent=2) + "\n")
         return 0
     rows = [("run", "pipeline", "status", "started", "took", "steps")]
     rows += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from harness.errors import HarnessError  # noqa: PLC0415
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows a ? where it has no letter
+            stream.reconfigure(errors="replace")
     parser = make_parser()
     options = parser.parse_args(arguments)
     if not hasattr(options, "call"):

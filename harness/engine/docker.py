@@ -19,7 +19,7 @@ from requests.exceptions import RequestException
 from harness.engine import command, labels, ownership, transfer
 from harness.engine.base import Engine, EngineJob, JobPaths, JobWait, LogSink
 from harness.engine.usage import UsageSampler
-from harness.errors import EngineError
+from harness.errors import EngineError, StorageError
 from harness.service.outcome import HostEnd
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class _Host:
         self.stream: Any = None
         self.heard_at = 0.0
         """When the reader last took something: a slow screen is no hanging stream."""
+        self.log_error: OSError | None = None
         self.start_error = ""
 
 
@@ -245,11 +246,18 @@ class DockerJob(EngineJob):
         name = host.spec.host
         with contextlib.suppress(RequestException, DockerException, OSError, ValueError):  # cut off: topped up later
             for stdout, stderr in host.stream:
-                if stdout:
-                    self.sink.chunk(name, "stdout", stdout)
-                if stderr:
-                    self.sink.chunk(name, "stderr", stderr)
+                for stream, data in (("stdout", stdout), ("stderr", stderr)):
+                    if data:
+                        self._write(host, name, stream, data)
                 host.heard_at = time.monotonic()
+
+    def _write(self, host: _Host, name: str, stream: str, data: bytes) -> None:
+        """Hand output on; when the disk is full go on reading, or the container would wait for us for ever."""
+        if host.log_error is None:
+            try:
+                self.sink.chunk(name, stream, data)
+            except OSError as error:
+                host.log_error = error
 
     # running
 
@@ -380,6 +388,8 @@ class DockerJob(EngineJob):
                         host.id, stream=True, stdout=stream == "stdout", stderr=stream == "stderr"
                     ):
                         self.sink.chunk(host.spec.host, stream, data)
+        if host.log_error:
+            raise StorageError(f"writing the log of {self.job.name}: {host.log_error}") from host.log_error
         self.sink.end(host.spec.host)
 
     @staticmethod

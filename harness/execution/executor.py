@@ -66,7 +66,11 @@ class PipelineExecutor:
             _signals_into(self._inbox.put),
             concurrent.futures.ThreadPoolExecutor(max_workers=settings.jobs, thread_name_prefix="step") as pool,
         ):
-            self._loop(pool, settings.jobs)
+            try:
+                self._loop(pool, settings.jobs)
+            except BaseException:  # the record cannot be written, or a bug: no container may outlive us
+                self.runner.stop(0)
+                raise
         return self._finish()
 
     def _loop(self, pool: concurrent.futures.Executor, jobs: int) -> None:

@@ -210,7 +210,8 @@ def run_pipeline(
                 journal=journal,
                 settings=settings,
             )
-            return PipelineExecutor(prepared.examined, context, source=prepared.source.label).run()
+            with files.storage_errors(f"writing the record of run {folder.run_id}"):
+                return PipelineExecutor(prepared.examined, context, source=prepared.source.label).run()
         finally:
             journal.close()
     finally:

@@ -72,7 +72,10 @@ class RunScope:
             return known[name]
         head, _, rest = name.partition(".")
         if head == "PipelineExperimentConfig":
-            return paths.lookup(resolve(dict(self.definition.experiment_config or {}), self), rest)
+            try:
+                return paths.lookup(resolve(dict(self.definition.experiment_config or {}), self), rest)
+            except LookupError as error:
+                raise ExpressionError(f"{name}: {error}") from error
         raise ExpressionError(f"Execution.{name} has no value here: it exists in a job's own arguments only")
 
     def properties(self, step: str) -> Mapping[str, Any]:

@@ -153,8 +153,6 @@ class Console:
             try:
                 self._stream.write(f"{text}\n")
                 self._stream.flush()
-            except UnicodeEncodeError:  # a terminal without UTF-8
-                self._stream.write(text.encode("ascii", "replace").decode() + "\n")
             except (BrokenPipeError, ValueError):
                 return  # nobody reads any more; the run goes on, its files are complete
 

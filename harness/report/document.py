@@ -1,4 +1,7 @@
-"""What is the one JSON document that ``--json`` prints?"""
+"""What is the one JSON document that ``--json`` prints?
+
+Plain ASCII: whatever encoding standard output has, the document is valid.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ __all__ = ["plan_document", "run_document"]
 
 def run_document(result: RunResult) -> str:
     """Write a run's result."""
-    return json.dumps(result.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    return json.dumps(result.model_dump(mode="json"), indent=2)
 
 
 def plan_document(plan: Plan) -> str:
@@ -22,4 +25,4 @@ def plan_document(plan: Plan) -> str:
     no_data, no_image = plan.problems()
     document: dict[str, Any] = plan.model_dump(mode="json")
     document["missing"] = {"inputs": [str(one) for one in no_data], "images": [str(one) for one in no_image]}
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps(document, indent=2)

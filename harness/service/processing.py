@@ -16,7 +16,7 @@ from harness.service.names import Identity, arn, host_names, hostname
 from harness.service.spec import Frozen, HostSpec, JobSpec, PlacedObject, Placement, Publication, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["ProcessingInput", "inputs", "layout"]
 
@@ -38,7 +38,7 @@ def inputs(request: Mapping[str, Any]) -> tuple[ProcessingInput, ...]:
 
     Raises:
         NotEmulatedError: An input is a DatasetDefinition, a manifest or read in Pipe mode.
-        RequestError: A LocalPath does not lie under ``/opt/ml/processing``.
+        RequestError: A LocalPath does not lie under ``/opt/ml/processing``, or two inputs have one name.
 
     """
     found = []
@@ -61,20 +61,28 @@ def inputs(request: Mapping[str, Any]) -> tuple[ProcessingInput, ...]:
                 sharded=source.get("S3DataDistributionType") == "ShardedByS3Key",
             )
         )
+    _refuse_duplicates([entry.name for entry in found], "input", "ProcessingInputs")
     return tuple(found)
 
 
+def _refuse_duplicates(names: Sequence[str], what: str, where: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise RequestError(f"ValidationException: {what} name {name!r} is not unique in {where}.")
+
+
 def _local_path(holder: Mapping[str, Any], what: str) -> str:
-    path = str(holder.get("LocalPath", "")).rstrip("/")
-    if not f"{path}/".startswith(_HOME) or ".." in PurePosixPath(path).parts:
-        raise RequestError(f"ValidationException: LocalPath {path!r} of {what} does not begin with {_HOME}.")
-    return path
+    written = str(holder.get("LocalPath") or "")
+    path = PurePosixPath(written)
+    if not f"{path}/".startswith(_HOME) or ".." in path.parts:
+        raise RequestError(f"ValidationException: LocalPath {written!r} of {what} does not begin with {_HOME}.")
+    return str(path)
 
 
 def _outputs(request: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
     """Name, local path and S3Output of every output that the platform uploads."""
     entries = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or ()
-    return [
+    found = [
         (
             str(entry.get("OutputName", "")),
             _local_path(entry["S3Output"], f"output {entry.get('OutputName')!r}"),
@@ -83,6 +91,12 @@ def _outputs(request: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, An
         for entry in entries
         if not entry.get("AppManaged") and entry.get("S3Output")
     ]
+    names = [name for name, _, _ in found]
+    _refuse_duplicates(names, "output", "ProcessingOutputConfig.Outputs")
+    for name in names:
+        if ".." in PurePosixPath(name).parts:  # it names a folder below /opt/ml/output/data
+            raise RequestError(f"ValidationException: output name {name!r} leads out of its folder.")
+    return found
 
 
 def layout(
@@ -190,8 +204,8 @@ def data_trees(placed: Sequence[tuple[str, Sequence[PlacedObject]]], outputs: Se
     """Turn input and output paths, which may nest, into as few trees as do the job.
 
     An input inside of another is part of its tree. An output is a tree of its own, so that reading it back never has
-    to tell new files from staged ones – unless inputs lie at or below it: the job works in place then, and what was
-    staged there counts as output too, as on the service.
+    to tell new files from staged ones – unless inputs lie at or below it, or objects of an input above it do: the job
+    works in place then, and what was staged there counts as output too, as on the service.
     """
     roots: dict[str, Tree] = {}
 
@@ -205,15 +219,38 @@ def data_trees(placed: Sequence[tuple[str, Sequence[PlacedObject]]], outputs: Se
         elif above is None:
             roots[path] = Tree(path=path, collected=True)
     for path, objects in sorted(placed, key=lambda entry: len(entry[0])):
-        home = root_of(path)
-        if home is None:
+        if root_of(path) is None:
             roots[path] = Tree(path=path)
-            home = path
-        folder = str(PurePosixPath(path).relative_to(home))
-        placement = Placement(folder="" if folder == "." else folder, objects=tuple(objects))
-        tree = roots[home]
-        roots[home] = tree.model_copy(update={"placements": (*tree.placements, placement)})
+        for home, folder, own in _by_root(path, objects, root_of):
+            tree = roots[home]
+            placement = Placement(folder=folder, objects=own)
+            roots[home] = tree.model_copy(update={"placements": (*tree.placements, placement)})
     return tuple(roots[path] for path in sorted(roots))
+
+
+def _by_root(
+    path: str, objects: Sequence[PlacedObject], root_of: Callable[[str], str | None]
+) -> list[tuple[str, str, tuple[PlacedObject, ...]]]:
+    """Split an input by the trees that it reaches into: its own, and those of outputs below it.
+
+    Returns:
+        The tree's path, the folder in it, and the objects with their names there.
+
+    """
+    home = root_of(path) or path
+    within = str(PurePosixPath(path).relative_to(home))
+    folder = "" if within == "." else within
+    folders = {str(PurePosixPath(entry.name).parent) for entry in objects}
+    below = {name: root for name in folders if (root := root_of(str(PurePosixPath(path, name)))) not in {home, None}}
+    parts: dict[str, list[PlacedObject]] = {home: []}
+    for entry in objects:
+        root = below.get(str(PurePosixPath(entry.name).parent))
+        if root is None:
+            parts[home].append(entry)
+        else:
+            name = str(PurePosixPath(path, entry.name).relative_to(root))
+            parts.setdefault(root, []).append(entry.model_copy(update={"name": name}))
+    return [(root, folder if root == home else "", tuple(own)) for root, own in parts.items()]
 
 
 def _with_folder(tree: Tree, folder: str) -> Tree:

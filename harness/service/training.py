@@ -5,6 +5,7 @@ Container contract, section (a). The functions are pure: requests and listings i
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import NotEmulatedError, RequestError
@@ -23,6 +24,7 @@ __all__ = ["Channel", "channels", "layout", "results_prefix"]
 DEFAULT_MAX_RUNTIME_S = 86_400
 DEFAULT_CHECKPOINTS = "/opt/ml/checkpoints"
 DEFAULT_TENSORBOARD = "/opt/ml/output/tensorboard/"
+_CHANNEL_NAME = re.compile(r"[A-Za-z0-9.\-_]{1,64}")
 _GROUP = "homogeneousCluster"
 _INTERFACE = "eth0"
 
@@ -45,7 +47,7 @@ def channels(request: Mapping[str, Any]) -> tuple[Channel, ...]:
 
     Raises:
         NotEmulatedError: A channel uses Pipe mode, a manifest or a file system.
-        RequestError: Two channels have one name, or one has no S3 source.
+        RequestError: Two channels have one name, or one's name is none.
 
     """
     default_mode = request.get("AlgorithmSpecification", {}).get("TrainingInputMode") or "File"
@@ -61,6 +63,8 @@ def _channel(entry: Mapping[str, Any], default_mode: str) -> Channel:
     name = str(entry.get("ChannelName", ""))
     source = entry.get("DataSource", {}).get("S3DataSource")
     mode = entry.get("InputMode") or default_mode
+    if not _CHANNEL_NAME.fullmatch(name) or name in {".", ".."}:
+        raise RequestError(f"ValidationException: {name!r} is no channel name ({_CHANNEL_NAME.pattern}).")
     if source is None:
         raise NotEmulatedError(f"channel {name!r} reads from a file system: not emulated yet")
     if source.get("S3DataType", "S3Prefix") != "S3Prefix":

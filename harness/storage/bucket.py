@@ -52,8 +52,8 @@ class BucketStore:
         trouble = ""
         if part in {"", ".", ".."}:
             trouble = f"has a part {part!r}" if part else "has an empty part"
-        elif "\0" in part or "\n" in part:
-            trouble = "has a control character"
+        elif "\0" in part:
+            trouble = "has a NUL character"
         else:
             try:
                 size = len(part.encode("utf-8"))
