@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except Exception as error:
+        if os.environ.get("HARNESS_DEBUG"):
+            raise
+        place = _keep_traceback()
+        sys.stderr.write(
+            f"harness: a bug of the harness itself: {type(error).__name__}: {error}\n  → please report it, with {place}\n"
+        )
+        return BUG
+
+
+def _keep_traceback() -> str:
+    import tempfile  # noqa: PLC0415 – only for a bug
+    import traceback  # noqa: PLC0415
+
+    with tempfile.NamedTemporaryFile("w", prefix="harness-error-", suffix=".txt", delete=False) as handle:
+        handle.write(traceback.format_exc())
+    return handle.name
 
 
 def _as_interrupt(_number: int, _frame: object) -> None:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from harness.storage.publish import Published
     from harness.storage.staging import StagedHost, StagingMode
 
-__all__ = ["EMULATED_JOBS", "FinishedStep", "JobRunner", "RunContext"]
+__all__ = ["EMULATED_JOBS", "FinishedStep", "JobRunner", "RunContext", "bug_of_ours"]
 
 EMULATED_JOBS = {"Processing": "ProcessingJobName", "Training": "TrainingJobName"}
 _FAILURE_FILE_BYTES = 8 * 1024  # 1,024 characters are used; UTF-8 has up to four bytes for one
@@ -145,12 +145,7 @@ class JobRunner:
             wrapped = StorageError(f"step {step.name}: {error.strerror or error} ({error.filename or ''})")
             return self._failed(attempt, wrapped, kind="infrastructure")
         except Exception as error:  # noqa: BLE001 – a bug of ours must not take the other steps' results along
-            place = self.context.folder.path / f"harness-error-{step.name}.txt"
-            files.write_text(place, traceback.format_exc())
-            bug = HarnessError(
-                f"the harness itself failed: {type(error).__name__}: {error}", remedy=f"report it with {place}"
-            )
-            return self._failed(attempt, bug, kind="infrastructure")
+            return self._failed(attempt, bug_of_ours(self.context, step, error), kind="infrastructure")
         finally:
             if attempt.log:
                 attempt.log.close()
@@ -414,6 +409,15 @@ class JobRunner:
             attempt_dir=str(attempt.folder.relative_to(root)) if attempt.folder.is_dir() else None,
             exit_message=attempt.exit_message or None,
         )
+
+
+def bug_of_ours(context: RunContext, step: Step, error: Exception) -> HarnessError:
+    """Keep the traceback of an unexpected exception for a report, and word it."""
+    place = context.folder.path / f"harness-error-{step.name}.txt"
+    files.write_text(place, "".join(traceback.format_exception(type(error), error, error.__traceback__)))
+    return HarnessError(
+        f"the harness itself failed: {type(error).__name__}: {error}", remedy=f"please report it, with {place}"
+    )
 
 
 def _source_text(image: ImageUse) -> str:

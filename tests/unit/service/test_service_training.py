@@ -468,6 +468,12 @@ def test_two_channels_of_one_name_are_refused() -> None:
         training.channels(request(InputDataConfig=[channel("train"), channel("test"), channel("train")]))
 
 
+@pytest.mark.parametrize("name", ["", "..", ".", "../../etc", "a/b", "a b", "x" * 65])
+def test_a_channel_name_that_the_service_does_not_allow_is_refused(name: str) -> None:
+    with pytest.raises(RequestError, match="is no channel name"):
+        training.channels(request(InputDataConfig=[channel(name)]))
+
+
 def test_heterogeneous_clusters_are_not_emulated() -> None:
     with pytest.raises(NotEmulatedError, match="InstanceGroups"):
         laid_out(request(ResourceConfig={"InstanceGroups": [{"InstanceGroupName": "a"}]}))
