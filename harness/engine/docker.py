@@ -36,6 +36,7 @@ __all__ = ["DockerEngine"]
 _PROGRAM_MISSING, _PROGRAM_NOT_ALLOWED = 127, 126
 _EXEC_ERROR = re.compile(r"exec: .*?(?=: unknown|$)|stat \S+: no such file or directory")
 _LOG_END_S = 20
+_EARLY_S = 1
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as the kernel says it, as images say it
 
 
@@ -121,7 +122,15 @@ class _Host:
         self.heard_at = 0.0
         """When the reader last took something: a slow screen is no hanging stream."""
         self.log_error: OSError | None = None
+        self.log_over_at: float | None = None
+        """When the stream came to its end, or to what looked like it."""
+        self.over_at: float | None = None
         self.start_error = ""
+
+    @property
+    def heard_to_the_end(self) -> bool:
+        """Whether the log's stream ended with the container: one that broke on the way ended before."""
+        return self.log_over_at is None or self.over_at is None or self.log_over_at > self.over_at - _EARLY_S
 
 
 class DockerJob(EngineJob):
@@ -244,12 +253,13 @@ class DockerJob(EngineJob):
 
     def _read(self, host: _Host) -> None:
         name = host.spec.host
-        with contextlib.suppress(RequestException, DockerException, OSError, ValueError):  # cut off: topped up later
+        with contextlib.suppress(RequestException, DockerException, OSError, ValueError):  # cut off: read again later
             for stdout, stderr in host.stream:
                 for stream, data in (("stdout", stdout), ("stderr", stderr)):
                     if data:
                         self._write(host, name, stream, data)
                 host.heard_at = time.monotonic()
+        host.log_over_at = time.monotonic()
 
     def _write(self, host: _Host, name: str, stream: str, data: bytes) -> None:
         """Hand output on; when the disk is full go on reading, or the container would wait for us for ever."""
@@ -348,7 +358,9 @@ class DockerJob(EngineJob):
     def _wait(self, host: _Host) -> int:
         # No time limit: a job may be silent for hours. The limit is the timer's, which stops the container.
         with engine_errors(f"waiting for the container of {self.job.name}"):
-            return int(self.api.wait(host.id, timeout=None)["StatusCode"])
+            code = int(self.api.wait(host.id, timeout=None)["StatusCode"])
+        host.over_at = time.monotonic()
+        return code
 
     def _end(self, host: _Host) -> HostEnd:
         """Read how a container ended, after its log has been read to the end."""
@@ -378,19 +390,31 @@ class DockerJob(EngineJob):
         host.heard_at = time.monotonic()
         while host.reader.is_alive() and time.monotonic() - host.heard_at < _LOG_END_S:
             host.reader.join(1)
-        if host.reader.is_alive() and not host.start_error:
-            self._cut(host)
-            host.reader.join(1)
-            with engine_errors("reading the log again"):
-                self.sink.restart(host.spec.host)
-                for stream in ("stdout", "stderr"):
-                    for data in self.api.logs(
-                        host.id, stream=True, stdout=stream == "stdout", stderr=stream == "stderr"
-                    ):
-                        self.sink.chunk(host.spec.host, stream, data)
+        if not host.start_error:
+            if host.reader.is_alive():
+                self._cut(host)
+                host.reader.join(1)
+                with engine_errors("reading the log again"):
+                    self._read_again(host)
+            elif not host.heard_to_the_end:
+                # The stream broke, or the program closed both its streams early and nothing is missing. A logging
+                # driver that keeps no copy has no better one.
+                with contextlib.suppress(APIError):
+                    self._read_again(host)
         if host.log_error:
             raise StorageError(f"writing the log of {self.job.name}: {host.log_error}") from host.log_error
         self.sink.end(host.spec.host)
+
+    def _read_again(self, host: _Host) -> None:
+        """Replace what was heard by the engine's own copy."""
+        copies = {
+            stream: self.api.logs(host.id, stream=True, stdout=stream == "stdout", stderr=stream == "stderr")
+            for stream in ("stdout", "stderr")
+        }
+        self.sink.restart(host.spec.host)
+        for stream, copy in copies.items():
+            for data in copy:
+                self._write(host, host.spec.host, stream, data)
 
     @staticmethod
     def _cut(host: _Host) -> None:
