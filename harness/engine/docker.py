@@ -37,6 +37,8 @@ _PROGRAM_MISSING, _PROGRAM_NOT_ALLOWED = 127, 126
 _EXEC_ERROR = re.compile(r"exec: .*?(?=: unknown|$)|stat \S+: no such file or directory")
 _LOG_END_S = 20
 _EARLY_S = 1
+# An internal network has no way out, but this machine's own services at its gateway's address (contract, DECIDED 11).
+_NO_DOOR = {"com.docker.network.bridge.inhibit_ipv4": "true"}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as the kernel says it, as images say it
 
 
@@ -191,7 +193,12 @@ class DockerJob(EngineJob):
         name = f"sagemaker-harness-{self.job.name}"
         with engine_errors("creating the job's network"):
             made = self.api.create_network(
-                name, driver="bridge", internal=self.job.isolated, labels=self.labels, check_duplicate=True
+                name,
+                driver="bridge",
+                internal=self.job.isolated,
+                options=_NO_DOOR if self.job.isolated else None,
+                labels=self.labels,
+                check_duplicate=True,
             )
         self.network_id = made["Id"]
         return name
