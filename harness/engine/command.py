@@ -86,6 +86,9 @@ id=$("$docker" create{_lines(create)} "$@" \\
 echo "container $id, its files below $scratch" >&2
 code=0
 "$docker" start -a "$id" || code=$?
+# A program that could not be started has an exit code too, which "start" does not tell.
+[ "$code" = 0 ] || told=$("$docker" inspect --format '{{{{.State.ExitCode}}}}' "$id")
+[ "${{told:-0}}" = 0 ] || code=$told
 exit "$code"
 """
 
