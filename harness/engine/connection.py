@@ -1,6 +1,7 @@
 """Which container engine answers, and how is it asked?
 
-Tried in this order: ``DOCKER_HOST``, the current docker context, the usual socket, podman's sockets.
+Tried in this order: ``DOCKER_HOST``, the docker context that ``DOCKER_CONTEXT`` names or that is the current one, the
+usual socket, podman's sockets.
 """
 
 from __future__ import annotations
@@ -52,10 +53,13 @@ def _context() -> tuple[str, Any] | None:
     from docker.context import ContextAPI  # noqa: PLC0415
     from docker.errors import DockerException  # noqa: PLC0415
 
+    named = os.environ.get("DOCKER_CONTEXT")  # the SDK does not look at it, docker's own command line does
     try:
-        current = ContextAPI.get_current_context()
+        current = ContextAPI.get_context(named)
     except (DockerException, OSError, ValueError, KeyError):
-        return None
+        current = None
+    if current is None and named:
+        raise EngineUnavailableError(f"there is no docker context {named!r}, which DOCKER_CONTEXT names")
     if current is None or current.Name == "default" or not current.Host:
         return None
     return current.Host, current.TLSConfig
