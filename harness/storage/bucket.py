@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import KeyLayoutError
@@ -14,11 +16,11 @@ from harness.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 __all__ = ["BucketStore"]
 
 _MAX_NAME_BYTES = 255
+_MAX_KEY_BYTES = 1024  # S3's own
 
 
 class BucketStore:
@@ -45,6 +47,8 @@ class BucketStore:
         parts = [bucket, *key.split("/")] if key else [bucket]
         for part in parts:
             self._check_part(part, uri)
+        if (size := len(key.encode())) > _MAX_KEY_BYTES:
+            raise KeyLayoutError(f"the key of {uri!r} has {size} bytes: S3 allows {_MAX_KEY_BYTES}")
         return self.root.joinpath(*parts)
 
     @staticmethod
@@ -67,7 +71,9 @@ class BucketStore:
     def keys(self, uri: str) -> list[str]:
         """List the keys that begin with the URI's key, in S3's order (by UTF-8 bytes). A *string* prefix, as on S3."""
         bucket, prefix = split_uri(uri)
-        folder, _, start = prefix.rpartition("/")
+        folder, slash, start = prefix.rpartition("/")
+        if slash and not folder:
+            return []  # a key that begins with a slash has an empty part
         try:
             home = self.path(f"s3://{bucket}/{folder}" if folder else f"s3://{bucket}")
         except KeyLayoutError:
@@ -123,7 +129,12 @@ class BucketStore:
         try:
             files.make_folders(target.parent)
             source.chmod(files.FILE_MODE)  # S3 knows no modes: what comes out again is root's, 0644 (contract a.2)
-            files.move(source, target, self.scratch)
+            try:
+                files.move(source, target, self.scratch)
+            except OSError:
+                if not _drop_empty(target):
+                    raise
+                files.move(source, target, self.scratch)
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             raise self._collision(uri, writer) from error
         except OSError as error:
@@ -148,3 +159,13 @@ class BucketStore:
             "one is an object and a prefix of the other at the same time",
             remedy="S3 allows that, a directory does not: give one of them another key",
         )
+
+
+def _drop_empty(folder: Path) -> bool:
+    """Remove a folder that holds nothing but empty folders: to S3 it does not exist. True if it is gone."""
+    if not folder.is_dir():
+        return False
+    for here, _, _ in os.walk(folder, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(here).rmdir()
+    return not folder.exists()

@@ -21,10 +21,12 @@ __all__ = [
     "link_or_clone",
     "make_folders",
     "move",
+    "printable",
     "read_text",
     "real_folder",
     "storage_errors",
     "walk_files",
+    "walk_followed",
     "write_text",
 ]
 
@@ -43,13 +45,18 @@ def storage_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place = error.filename or ""
+        place = f" ({printable(str(error.filename))})" if error.filename else ""
         remedy = ""
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             remedy = "make room on that disk, or choose another workspace with --workspace"
         elif error.errno in {errno.EACCES, errno.EPERM}:
             remedy = "make the folder yours, or choose another workspace with --workspace"
-        raise StorageError(f"{what}: {error.strerror or error} ({place})", remedy=remedy) from error
+        raise StorageError(f"{what}: {error.strerror or error}{place}", remedy=remedy) from error
+
+
+def printable(name: str) -> str:
+    """Write a file's name so that it can be printed and sent, even if its bytes are no UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def make_folders(path: Path) -> None:
@@ -158,6 +165,34 @@ def walk_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
         pending.extend(reversed(deeper))
 
 
+def walk_followed(root: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """List the files and folders below a caller's own folder: relative POSIX paths in order, each with its ``stat``.
+
+    Links are followed, unlike in what a container wrote: they are the caller's. A folder that leads back to one that
+    it lies in is left out, and so are links that lead nowhere.
+    """
+    pending = [("", root, frozenset({_identity(root.stat())}))]
+    while pending:
+        prefix, folder, above = pending.pop()
+        deeper = []
+        for name in sorted(os.listdir(folder)):  # noqa: PTH208 – names, not paths
+            path = folder / name
+            try:
+                info = path.stat()
+            except OSError:
+                continue
+            if stat.S_ISDIR(info.st_mode):
+                if _identity(info) in above:
+                    continue
+                deeper.append((f"{prefix}{name}/", path, above | {_identity(info)}))
+            yield f"{prefix}{name}", info
+        pending.extend(reversed(deeper))
+
+
+def _identity(info: os.stat_result) -> tuple[int, int]:
+    return info.st_dev, info.st_ino
+
+
 def read_text(root: Path, relative: str, *, limit_bytes: int) -> str | None:
     """Read the beginning of a text file that a container wrote; None where there is no regular file.
 
@@ -172,7 +207,8 @@ def read_text(root: Path, relative: str, *, limit_bytes: int) -> str | None:
         descriptor = os.open(home / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as handle:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
         return handle.read(limit_bytes).decode("utf-8", errors="replace")
