@@ -7,7 +7,7 @@ import os
 import stat
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from harness.errors import ArchiveError
 from harness.storage import files
@@ -66,12 +66,11 @@ def pack_folder(folder: Path, target: Path) -> Packed:
         gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w|", format=tarfile.GNU_FORMAT) as tar,
     ):
-        for path in sorted(folder.rglob("*")):
-            if "__pycache__" in path.parts or not path.exists():
+        for name, info in files.walk_followed(folder):
+            if "__pycache__" in name.split("/"):
                 continue
-            info = path.stat()
             if stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode):
-                _add(tar, path.relative_to(folder).as_posix(), path, info)
+                _add(tar, name, folder / name, info)
                 packed.members += 1
     return packed
 
@@ -79,7 +78,7 @@ def pack_folder(folder: Path, target: Path) -> Packed:
 def _entries(roots: Sequence[Path], packed: Packed) -> dict[str, tuple[Path, os.stat_result]]:
     entries: dict[str, tuple[Path, os.stat_result]] = {}
     for root in roots:
-        for folder, names, others in os.walk(root):
+        for folder, names, others in os.walk(root, onerror=_raise):
             here = Path(folder)
             for name in [*names, *others]:
                 path = here / name
@@ -92,6 +91,10 @@ def _entries(roots: Sequence[Path], packed: Packed) -> dict[str, tuple[Path, os.
                     packed.collisions.append(relative)
                 entries[relative] = (path, info)
     return entries
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error  # a folder that cannot be read must not look like an empty one
 
 
 def _add(tar: tarfile.TarFile, name: str, path: Path, info: os.stat_result) -> None:
@@ -132,7 +135,7 @@ def extract(chunks: Iterable[bytes], target: Path, *, top: str) -> list[str]:
         What was left out: links and special files.
 
     Raises:
-        ArchiveError: An entry's name leads outside, or there are too many.
+        ArchiveError: An entry's name leads outside, or is there twice; there are too many; the archive is broken.
 
     """
     left_out = []
@@ -156,6 +159,8 @@ def extract(chunks: Iterable[bytes], target: Path, *, top: str) -> list[str]:
                     left_out.append(member.name)
     except tarfile.TarError as error:
         raise ArchiveError(f"the archive of the container's folder {top} cannot be read: {error}") from error
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise ArchiveError(f"refused: an entry of the container's folder {top} stands in the way of another") from error
     return left_out
 
 
