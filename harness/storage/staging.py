@@ -130,5 +130,5 @@ def changed_inputs(staged: StagedHost) -> tuple[str, ...]:
         if mount.kind == "overlay" and mount.upper and mount.upper.is_dir():
             for name, info in files.walk_files(mount.upper):
                 deleted = stat.S_ISCHR(info.st_mode) and os.major(info.st_rdev) == 0
-                found.append(f"{mount.target}/{name}{' (deleted)' if deleted else ''}")
+                found.append(f"{mount.target}/{files.printable(name)}{' (deleted)' if deleted else ''}")
     return tuple(found)
