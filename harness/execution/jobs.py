@@ -142,7 +142,9 @@ class JobRunner:
         except (EngineError, HarnessError) as error:
             return self._failed(attempt, error, kind="interrupted" if self._stopped.is_set() else "infrastructure")
         except OSError as error:
-            wrapped = StorageError(f"step {step.name}: {error.strerror or error} ({error.filename or ''})")
+            wrapped = StorageError(
+                f"step {step.name}: {error.strerror or error} ({files.printable(str(error.filename or ''))})"
+            )
             return self._failed(attempt, wrapped, kind="infrastructure")
         except Exception as error:  # noqa: BLE001 – a bug of ours must not take the other steps' results along
             return self._failed(attempt, bug_of_ours(self.context, step, error), kind="infrastructure")
@@ -319,12 +321,15 @@ class JobRunner:
             "Stopped": {"stopped too", "always"},
             "Failed": {"always"},
         }[end.status]
-        for publication in job.publications:
-            if publication.when not in allowed or interrupted:
-                continue
+        due = [] if interrupted else [one for one in job.publications if one.when in allowed]
+        for number, publication in enumerate(due, start=1):
             with files.storage_errors(f"publishing {publication.name} of step {attempt.step.name}"):
                 done = publish(
-                    publication, attempt.staged, self.context.workspace.store, writer=f"step {attempt.step.name}"
+                    publication,
+                    attempt.staged,
+                    self.context.workspace.store,
+                    writer=f"step {attempt.step.name}",
+                    later=due[number:],
                 )
             attempt.published.append(done)
             attempt.notes += done.notes

@@ -12,7 +12,7 @@ from harness.storage import archives, files
 from harness.storage.staging import StagedHost, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from harness.service.spec import Publication
@@ -31,11 +31,19 @@ class Published(Frozen):
     notes: tuple[str, ...] = ()
 
 
-def publish(publication: Publication, hosts: Sequence[StagedHost], store: BucketStore, *, writer: str) -> Published:
+def publish(
+    publication: Publication,
+    hosts: Sequence[StagedHost],
+    store: BucketStore,
+    *,
+    writer: str,
+    later: Iterable[Publication] = (),
+) -> Published:
     """Publish one directory of a job's containers.
 
     Regular files only: links are not followed and not uploaded, empty folders vanish (contract b.7). Keys that the job
-    did not write stay. Files are moved, not copied: the store is the only place that has them afterwards.
+    did not write stay. Files are moved, not copied: the store is the only place that has them afterwards – unless one
+    of the publications that come ``later`` needs them too.
 
     Raises:
         KeyLayoutError: A key cannot be a file of the workspace.
@@ -45,10 +53,17 @@ def publish(publication: Publication, hosts: Sequence[StagedHost], store: Bucket
     roots = [root for staged in hosts if (root := locate(staged, publication.path))]
     if publication.form == "archive":
         return _archive(publication, roots, store, writer)
-    return _files(publication, roots, store, writer)
+    needed_again = any(_nested(publication.path, other.path) for other in later)
+    return _files(publication, roots, store, writer, copied=needed_again)
 
 
-def _files(publication: Publication, roots: Sequence[Path], store: BucketStore, writer: str) -> Published:
+def _nested(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def _files(
+    publication: Publication, roots: Sequence[Path], store: BucketStore, writer: str, *, copied: bool
+) -> Published:
     count, total, skipped, seen, twice = 0, 0, 0, set[str](), 0
     for root in roots:
         for name, info in list(files.walk_files(root)):
@@ -57,7 +72,12 @@ def _files(publication: Publication, roots: Sequence[Path], store: BucketStore, 
                 continue
             twice += name in seen
             seen.add(name)
-            store.put(root / name, join_uri(publication.uri, name), writer=writer)
+            source = _copy(root / name, store) if copied else root / name
+            try:
+                store.put(source, join_uri(publication.uri, name), writer=writer)
+            finally:
+                if copied:
+                    source.unlink(missing_ok=True)
             count, total = count + 1, total + info.st_size
     notes = []
     if skipped:
@@ -67,6 +87,12 @@ def _files(publication: Publication, roots: Sequence[Path], store: BucketStore, 
     if twice:
         notes.append(f"output {publication.name!r}: {twice} file(s) written by several hosts, the last one's are kept")
     return Published(name=publication.name, uri=publication.uri, objects=count, bytes_total=total, notes=tuple(notes))
+
+
+def _copy(source: Path, store: BucketStore) -> Path:
+    beside = store.scratch / uuid.uuid4().hex
+    files.clone(source, beside)
+    return beside
 
 
 def _archive(publication: Publication, roots: Sequence[Path], store: BucketStore, writer: str) -> Published:
