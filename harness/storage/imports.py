@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ from harness.service.inputs import join_uri, split_uri
 from harness.storage import archives, files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import os
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from harness.storage.bucket import BucketStore
@@ -54,19 +56,28 @@ def read_given(given: Mapping[str, Path], store: BucketStore) -> tuple[tuple[Giv
         one = _given(uri, path)
         if not one.objects:
             mistakes.append(Mistake("--input", f"{path} holds no file (given for {uri})"))
+        mistakes += _misplaced(one, store)
         found.append(one)
     return tuple(found), mistakes
+
+
+def _misplaced(given: GivenInput, store: BucketStore) -> Iterator[Mistake]:
+    """Find files whose names cannot be keys."""
+    for uri in given.objects:
+        try:
+            store.path(uri)
+        except KeyLayoutError as error:
+            yield Mistake("--input", str(error))
 
 
 def _given(uri: str, path: Path) -> GivenInput:
     if path.is_file():
         target = join_uri(uri, path.name) if uri.endswith("/") or not split_uri(uri)[1] else uri
         return GivenInput(uri, path, packed=False, objects={target: path})
-    inside = [found for found in sorted(path.rglob("*")) if found.is_file()]
+    inside = [name for name, info in files.walk_followed(path) if stat.S_ISREG(info.st_mode)] if path.is_dir() else []
     if uri.endswith(_ARCHIVES):
         return GivenInput(uri, path, packed=True, objects={uri: path} if inside else {})
-    objects = {join_uri(uri, found.relative_to(path).as_posix()): found for found in inside}
-    return GivenInput(uri, path, packed=False, objects=objects)
+    return GivenInput(uri, path, packed=False, objects={join_uri(uri, name): path / name for name in inside})
 
 
 def bring_in(given: GivenInput, store: BucketStore, record: Path) -> int:
@@ -85,6 +96,10 @@ def bring_in(given: GivenInput, store: BucketStore, record: Path) -> int:
     before: dict[str, Any] = known.get(given.uri, {}).get("objects", {})
     now: dict[str, Any] = {}
     written = 0
+    for uri, entry in before.items():  # first: what is new may need the place of what is gone
+        target = store.path(uri)
+        if uri not in given.objects and _stamp(target) == entry["stored"]:  # ours and unchanged
+            target.unlink(missing_ok=True)
     for uri, source in given.objects.items():
         signature = _signature(source, packed=given.packed)
         target = store.path(uri)
@@ -93,10 +108,6 @@ def bring_in(given: GivenInput, store: BucketStore, record: Path) -> int:
             _copy(source, uri, store, packed=given.packed)
             written += 1
         now[uri] = {"source": signature, "stored": _stamp(target)}
-    for uri, entry in before.items():
-        target = store.path(uri)
-        if uri not in now and _stamp(target) == entry["stored"]:  # ours, unchanged, and gone at the caller's side
-            target.unlink(missing_ok=True)
     if now != before:
         known = _read_record(record)  # again: another run may have written meanwhile
         known[given.uri] = {"path": str(given.path), "objects": now}
@@ -121,18 +132,21 @@ def _signature(source: Path, *, packed: bool) -> list[Any]:
     if not packed:
         return [str(source.resolve()), *(_stamp(source) or [])]
     return [
-        [path.relative_to(source).as_posix(), *(_stamp(path) or [])]
-        for path in sorted(source.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
+        [name, *_stamp_of(info)]
+        for name, info in files.walk_followed(source)
+        if stat.S_ISREG(info.st_mode) and "__pycache__" not in name.split("/")
     ]
 
 
 def _stamp(path: Path) -> list[int] | None:
     """Size, modification time and inode: what changes when a file is written again."""
     try:
-        info = path.stat()
+        return _stamp_of(path.stat())
     except OSError:
         return None
+
+
+def _stamp_of(info: os.stat_result) -> list[int]:
     return [info.st_size, info.st_mtime_ns, info.st_ino]
 
 
