@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.engine._bases import find_base
 from harness.engine._bytecode import compile_here, compile_in_container
 from harness.engine._layers import CREATED, Tree, load_image, parent_layers
+from harness.engine._recipes import LABEL
 from harness.engine._trees import install_packages, place_packages, versions
 from harness.errors import ImageBuildError
 
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from harness.engine._bases import Base
     from harness.engine._recipes import Recipe
 
-__all__ = ["LABEL", "assemble"]
-
-LABEL = "sagemaker-harness.stand-in"
+__all__ = ["assemble"]
 
 
 def assemble(

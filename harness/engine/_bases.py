@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.engine import _debian, _rootfs
 from harness.engine._interpreters import Interpreter, find_interpreter
 from harness.engine._layers import CREATED, Layer, load_image
-from harness.engine._recipes import BUILDER
+from harness.engine._recipes import BUILDER, NAMESPACE
 from harness.engine._scratch import exclusively, scratch
 from harness.errors import ImageBuildError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Base", "find_base"]
 
-REPOSITORY = "sagemaker-harness/base"
+REPOSITORY = f"{NAMESPACE}/base"
 _ANSWER_S = 5
 
 
@@ -150,7 +150,7 @@ def _of_debian(
 
 def _load(client: docker.DockerClient, tag: str, layer: Layer, made: str) -> None:
     history = [{"created": CREATED, "created_by": f"sagemaker-harness: {made}"}]
-    settings = {"Env": [f"PATH={_rootfs.PATH}", "LANG=C.UTF-8"], "Labels": {"sagemaker-harness.base": made}}
+    settings = {"Env": [f"PATH={_rootfs.PATH}", "LANG=C.UTF-8"], "Labels": {f"{NAMESPACE}.base": made}}
     load_image(client, tag, [layer], settings, history=history)
 
 

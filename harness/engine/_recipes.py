@@ -18,8 +18,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import harness
 from harness.errors import ImageError
 
-__all__ = ["BUILDER", "Recipe", "Replaced", "SourceDistribution", "read_recipes", "source_distributions"]
+__all__ = [
+    "BUILDER",
+    "LABEL",
+    "NAMESPACE",
+    "Recipe",
+    "Replaced",
+    "SourceDistribution",
+    "read_recipe",
+    "read_recipes",
+    "source_distributions",
+]
 
+NAMESPACE = "sagemaker-harness"
+LABEL = f"{NAMESPACE}.stand-in"
+"""Image labels begin with it: what an image stands for, its recipe, its base, and what is otherwise in the real one."""
 BUILDER = "1"
 """Raised whenever the builder makes something else of the same recipe."""
 
@@ -196,20 +209,28 @@ def read_recipes() -> tuple[Recipe, ...]:
         ImageError: A recipe is malformed.
 
     """
-    recipes = []
-    for file in sorted(_root().glob("*/*/image.yaml")):
-        content = {"family": file.parent.parent.name, "version": file.parent.name, "folder": file.parent}
-        try:
-            recipes.append(Recipe.model_validate({**_yaml(file), **content}))
-        except (ValidationError, yaml.YAMLError, TypeError) as error:
-            raise ImageError(f"the stand-in recipe {file} is malformed: {error}") from error
-    return tuple(recipes)
+    return tuple(read_recipe(file.parent) for file in sorted(_root().glob("*/*/image.yaml")))
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """Read the recipe in a folder.
+
+    Raises:
+        ImageError: It is malformed.
+
+    """
+    place = {"family": folder.parent.name, "version": folder.name, "folder": folder}
+    try:
+        return Recipe.model_validate({**_yaml(folder / "image.yaml"), **place})
+    except (ValidationError, yaml.YAMLError, TypeError) as error:
+        raise ImageError(f"the stand-in recipe {folder / 'image.yaml'} is malformed: {error}") from error
 
 
 @functools.cache
 def source_distributions(root: Path) -> dict[tuple[str, str], SourceDistribution]:
     """Read which packages are made from source, by name and version."""
-    table = _yaml(root / "sdists.yaml")
+    file = root / "sdists.yaml"
+    table = _yaml(file) if file.is_file() else {"source_distributions": ()}
     known = [SourceDistribution.model_validate(entry) for entry in table["source_distributions"]]
     return {(_normal(source.project), source.version): source for source in known}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.engine._recipes import Recipe, read_recipes
+from harness.engine._recipes import LABEL, NAMESPACE, Recipe, read_recipes
 from harness.errors import EngineError
 from harness.service.image_uris import DEFAULT_REGISTRY, is_public
 
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
     from harness.service.image_uris import ImageUri
 
-__all__ = ["NAMESPACE", "StandIn", "build", "catalog", "find", "is_built"]
-
-NAMESPACE = "sagemaker-harness"
+__all__ = ["LABEL", "NAMESPACE", "StandIn", "build", "catalog", "find", "is_built", "superseded"]
 
 
 class StandIn(BaseModel):
@@ -44,6 +42,22 @@ class StandIn(BaseModel):
     seconds: int
     """How long a build takes on two cores, roughly."""
     recipe: Recipe
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> StandIn:
+        """Describe what a recipe makes."""
+        return cls(
+            family=recipe.family,
+            version=recipe.version,
+            summary=recipe.summary,
+            repositories=recipe.stands_for.repositories,
+            tags=recipe.stands_for.tags,
+            python=recipe.python,
+            differences=recipe.differences,
+            size_mib=recipe.hints.size_mib,
+            seconds=recipe.hints.seconds,
+            recipe=recipe,
+        )
 
     @property
     def name(self) -> str:
@@ -70,21 +84,7 @@ class StandIn(BaseModel):
 @functools.cache
 def catalog() -> tuple[StandIn, ...]:
     """List every stand-in, in the order of their names."""
-    return tuple(
-        StandIn(
-            family=recipe.family,
-            version=recipe.version,
-            summary=recipe.summary,
-            repositories=recipe.stands_for.repositories,
-            tags=recipe.stands_for.tags,
-            python=recipe.python,
-            differences=recipe.differences,
-            size_mib=recipe.hints.size_mib,
-            seconds=recipe.hints.seconds,
-            recipe=recipe,
-        )
-        for recipe in read_recipes()
-    )
+    return tuple(StandIn.of(recipe) for recipe in read_recipes())
 
 
 def find(uri: ImageUri) -> StandIn | None:
@@ -112,6 +112,13 @@ def is_built(client: docker.DockerClient, standin: StandIn) -> bool:
     except (DockerException, RequestException) as error:
         raise EngineError(f"looking for the image {standin.local_tag}: {error}") from error
     return True
+
+
+def superseded(client: docker.DockerClient) -> tuple[str, ...]:
+    """Name the images of stand-ins whose recipes have changed since, or are there no more: nothing uses them again."""
+    current = {standin.local_tag for standin in catalog()}
+    names = (tag for image in client.images.list(filters={"label": LABEL}) for tag in image.tags)
+    return tuple(sorted(tag for tag in names if tag.startswith(f"{NAMESPACE}/") and tag not in current))
 
 
 def build(
