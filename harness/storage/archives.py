@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
+import shutil
 import stat
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn, cast
 
 from harness.errors import ArchiveError
 from harness.storage import files
@@ -19,6 +21,7 @@ __all__ = ["Packed", "extract", "pack", "pack_folder"]
 
 _GZIP_LEVEL = 1  # the archive is read on this machine: time matters, size does not
 _MAX_MEMBERS = 1_000_000
+_PERMISSIONS = 0o777  # not setuid and the like
 
 
 class Packed:
@@ -129,16 +132,18 @@ def extract(chunks: Iterable[bytes], target: Path, *, top: str) -> list[str]:
     """Unpack the tar that an engine made of a container's folder, trusting nothing in it.
 
     Only regular files and directories are made, only below ``target``; since no link is ever made, none can be
-    followed. The archive's entries begin with the folder's own name ``top``.
+    followed. A file's further names (hard links) become copies. Of the modes only the permissions are taken over, and
+    the caller can always read. The archive's entries begin with the folder's own name ``top``.
 
     Returns:
-        What was left out: links and special files.
+        What was left out: symbolic links and special files.
 
     Raises:
         ArchiveError: An entry's name leads outside, or is there twice; there are too many; the archive is broken.
 
     """
     left_out = []
+    made: set[Path] = set()
     stream: IO[bytes] = _Chunks(chunks)  # type: ignore[assignment]
     try:
         with tarfile.open(fileobj=stream, mode="r|") as tar:
@@ -148,13 +153,17 @@ def extract(chunks: Iterable[bytes], target: Path, *, top: str) -> list[str]:
                 path = _place(target, member.name, top)
                 if member.isdir():
                     files.make_folders(path)
+                    path.chmod(member.mode & _PERMISSIONS | stat.S_IRWXU)
                 elif member.isreg():
                     files.make_folders(path.parent)
-                    source = tar.extractfile(member)
                     with path.open("xb") as handle:
-                        while source and (block := source.read(1024 * 1024)):
-                            handle.write(block)
-                    path.chmod(files.FILE_MODE)
+                        shutil.copyfileobj(cast("IO[bytes]", tar.extractfile(member)), handle, 1024 * 1024)
+                    _dress(path, member)
+                    made.add(path)
+                elif member.islnk() and (source := _earlier(target, member.linkname, top, made)):
+                    files.make_folders(path.parent)
+                    files.clone(source, path)
+                    _dress(path, member)
                 else:
                     left_out.append(member.name)
     except tarfile.TarError as error:
@@ -162,6 +171,19 @@ def extract(chunks: Iterable[bytes], target: Path, *, top: str) -> list[str]:
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise ArchiveError(f"refused: an entry of the container's folder {top} stands in the way of another") from error
     return left_out
+
+
+def _dress(path: Path, member: tarfile.TarInfo) -> None:
+    path.chmod(member.mode & _PERMISSIONS | stat.S_IRUSR | stat.S_IWUSR)
+    with contextlib.suppress(OverflowError):  # a container may date its files as it likes
+        os.utime(path, (member.mtime, member.mtime))
+
+
+def _earlier(target: Path, name: str, top: str, made: set[Path]) -> Path | None:
+    """Find the file that a hard link is another name of, if this archive brought it."""
+    parts = PurePosixPath(name).parts
+    path = target.joinpath(*parts[1:])
+    return path if parts[:1] == (top,) and path in made else None
 
 
 def _place(target: Path, name: str, top: str) -> Path:

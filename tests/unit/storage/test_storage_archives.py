@@ -254,14 +254,60 @@ def test_files_and_folders_are_made_however_the_stream_is_cut(tmp_path: Path, si
 
 
 @pytest.mark.usefixtures("any_umask")
-def test_modes_are_ours_and_not_the_containers(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [(0o4755, 0o755), (0o644, 0o644), (0o750, 0o750), (0o000, 0o600), (0o7777, 0o777)], ids=oct
+)
+def test_permissions_are_the_containers_as_far_as_they_let_the_caller_read(
+    tmp_path: Path, theirs: int, ours: int
+) -> None:
     member, content = entry("model/sub/a")
-    member.mode = 0o4777
+    member.mode = theirs
 
     extract(tar_of((member, content)), tmp_path / "model")
 
-    assert (tmp_path / "model/sub/a").stat().st_mode & 0o7777 == 0o644
+    assert (tmp_path / "model/sub/a").stat().st_mode & 0o7777 == ours
     assert (tmp_path / "model/sub").stat().st_mode & 0o7777 == 0o755
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(0o000, 0o700), (0o2755, 0o755), (0o500, 0o700)], ids=oct)
+def test_folders_can_be_entered_whatever_the_container_wants(tmp_path: Path, theirs: int, ours: int) -> None:
+    folder, _ = entry("model/sub", tarfile.DIRTYPE)
+    folder.mode = theirs
+
+    extract(tar_of((folder, b""), entry("model/sub/a")), tmp_path / "model")
+
+    assert (tmp_path / "model/sub").stat().st_mode & 0o7777 == ours
+
+
+def test_a_second_name_of_a_file_becomes_a_file_of_its_own(tmp_path: Path) -> None:
+    data = tar_of(entry("model/a", content=b"same"), entry("model/sub/b", tarfile.LNKTYPE, link="model/a"))
+
+    left_out = extract(data, tmp_path / "fetched")
+
+    assert left_out == []
+    assert (tmp_path / "fetched/sub/b").read_bytes() == b"same"
+    assert not (tmp_path / "fetched/sub/b").samefile(tmp_path / "fetched/a")
+
+
+@pytest.mark.parametrize("link", ["../outside", "model/../../outside", "model/later", "model/a/../../../outside"])
+def test_a_second_name_of_what_is_not_in_the_archive_is_left_out(tmp_path: Path, link: str) -> None:
+    (tmp_path / "outside").write_bytes(b"a secret")
+    data = tar_of(entry("model/a"), entry("model/b", tarfile.LNKTYPE, link=link), entry("model/later"))
+
+    left_out = extract(data, tmp_path / "inside" / "model")
+
+    assert left_out == ["model/b"]
+    assert not (tmp_path / "inside" / "model" / "b").exists()
+
+
+@pytest.mark.parametrize("when", [0, 1_700_000_000, 2**62])
+def test_files_keep_their_time_where_the_file_system_knows_it(tmp_path: Path, when: int) -> None:
+    member, content = entry("model/a")
+    member.mtime = when
+
+    extract(tar_of((member, content)), tmp_path / "model")
+
+    assert when == 2**62 or (tmp_path / "model/a").stat().st_mtime == when
 
 
 def test_files_without_entries_for_their_folders_are_made_too(tmp_path: Path) -> None:
