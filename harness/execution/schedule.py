@@ -45,6 +45,7 @@ class Schedule:
         self.absent: set[str] = set()
         self.not_started: dict[str, str] = {}
         """Steps that will not start, with the step that is the reason."""
+        self._unsuccessful: list[str] = []
         self._halted = False
 
     @property
@@ -85,15 +86,29 @@ class Schedule:
         self.running.discard(name)
         self.ended.add(name)
         if ending != "done":
-            for other in self.graph.descendants(name):
-                if other not in self.absent:
-                    self.not_started.setdefault(other, name)
+            self._unsuccessful.append(name)
+            self._hold_back()
             return ()
         gone: tuple[str, ...] = ()
         if outcome is not None:
             gone = self._leave_out(self._children.get((name, "ElseSteps" if outcome else "IfSteps"), ()))
+            self._hold_back()
         self._release(name)
         return gone
+
+    def _hold_back(self) -> None:
+        """Find what will not start: all that needs an unsuccessful step, but for what is absent or behind it.
+
+        Found anew each time, so that the order in which steps happen to end makes no difference.
+        """
+        self.not_started.clear()
+        for name in self._unsuccessful:
+            pending = [name]
+            while pending:
+                for other in self.graph.dependents[pending.pop()]:
+                    if other not in self.absent and other not in self.not_started:
+                        self.not_started[other] = name
+                        pending.append(other)
 
     def _release(self, name: str) -> None:
         for other in self.graph.dependents[name]:
