@@ -18,7 +18,7 @@ from docker.types import Mount as DockerMount
 from requests.exceptions import RequestException
 
 from harness.engine import labels
-from harness.storage import archives, files
+from harness.storage import archives, files, staging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,4 +146,7 @@ def fetch(api: Any, container: str, mount: Mount) -> None:
         return
     files.make_folders(mount.collected)
     chunks, _ = api.get_archive(container, mount.target, chunk_size=1024 * 1024)
-    archives.extract(chunks, mount.collected, top=os.path.basename(mount.target))  # noqa: PTH119 – a container's path
+    top = os.path.basename(mount.target)  # noqa: PTH119 – a container's path
+    if left_out := archives.extract(chunks, mount.collected, top=top):
+        lines = (files.printable(name).replace("\n", "\\n") for name in left_out)
+        files.write_text(staging.left_out_list(mount), "".join(f"{line}\n" for line in lines))

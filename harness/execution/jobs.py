@@ -274,6 +274,8 @@ class JobRunner:
                 del self._running[step]
             self._close(attempt, prepared)
         attempt.changed_inputs = tuple(path for staged in attempt.staged for path in staging.changed_inputs(staged))
+        if count := sum(staging.left_out(staged) for staged in attempt.staged):
+            attempt.notes.append(f"{count} link(s) or special file(s) not fetched from the container, nor uploaded")
         for staged in attempt.staged:
             for mount in staged.mounts:
                 if mount.work and not settings.keep:

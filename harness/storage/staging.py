@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from harness.service.spec import HostSpec, Tree
     from harness.storage.bucket import BucketStore
 
-__all__ = ["Mount", "StagedHost", "StagingMode", "changed_inputs", "locate", "stage"]
+__all__ = [
+    "Mount",
+    "StagedHost",
+    "StagingMode",
+    "changed_inputs",
+    "left_out",
+    "left_out_list",
+    "locate",
+    "stage",
+]
 
 StagingMode = Literal["overlay", "bind", "archive"]
 _BAD_IN_MOUNT_OPTIONS = set(',:\\"')
@@ -121,6 +130,18 @@ def locate(staged: StagedHost, path: str) -> Path | None:
         if mount.collected and (path == mount.target or path.startswith(f"{mount.target}/")):
             return files.real_folder(mount.collected, path[len(mount.target) :])
     return None
+
+
+def left_out_list(mount: Mount) -> Path:
+    """Name the file that tells which links and special files were not fetched from a container."""
+    assert mount.collected is not None  # noqa: S101 – only what is collected is fetched
+    return mount.collected.with_name("left-out.txt")
+
+
+def left_out(staged: StagedHost) -> int:
+    """Count the links and special files that were not fetched from a container."""
+    lists = [left_out_list(mount) for mount in staged.mounts if mount.kind == "archive" and mount.collected]
+    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in lists if path.is_file())
 
 
 def changed_inputs(staged: StagedHost) -> tuple[str, ...]:
