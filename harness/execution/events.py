@@ -53,7 +53,8 @@ class Journal:
 
     def __init__(self, path: Path, observers: Iterable[Observer] = ()) -> None:
         """Open the file for appending."""
-        self._handle = path.open("a", encoding="utf-8")
+        # A lone surrogate (half of a file's name, say) is escaped, which JSON reads back.
+        self._handle = path.open("a", encoding="utf-8", errors="backslashreplace")
         self._observers = tuple(observers)
         self._lock = threading.Lock()
         self._count = 0

@@ -38,13 +38,21 @@ class StepLog:
         self._files: dict[str, BinaryIO] = {}
         self._rest: dict[tuple[str, str], bytes] = {}
         self._lock = threading.Lock()
-        self.tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
+        self._last: collections.deque[tuple[str, str]] = collections.deque(maxlen=_TAIL_LINES)
         for host in self._paths:
             self.restart(host)
+
+    @property
+    def tail(self) -> list[str]:
+        """Give the last lines of all hosts."""
+        with self._lock:
+            return [text for _, text in self._last]
 
     def restart(self, host: str) -> None:
         """Begin a host's file anew."""
         with self._lock:
+            kept = [entry for entry in self._last if entry[0] != host]
+            self._last = collections.deque(kept, maxlen=_TAIL_LINES)
             if host in self._files:
                 self._files[host].close()
             path = self._paths[host]
@@ -67,7 +75,7 @@ class StepLog:
                 self._files[host].write(b"".join(b"%b%b\n" % (head, line) for line in lines))
                 self._files[host].flush()
             texts = [line.decode("utf-8", errors="replace") for line in lines]
-            self.tail.extend(texts[-_TAIL_LINES:])
+            self._last.extend((host, text) for text in texts[-_TAIL_LINES:])
         for text in texts:
             self._show(host, stream, text)
 
