@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from harness.definition import conditions, resolve, text_of
-from harness.errors import ExpressionError
+from harness.errors import ExpressionError, HarnessError
 from harness.execution.events import now
 from harness.execution.jobs import EMULATED_JOBS, FinishedStep, JobRunner, RunContext, bug_of_ours
 from harness.execution.schedule import Ending, Schedule
@@ -130,9 +130,9 @@ class PipelineExecutor:
                 )
             )
         except Exception as error:  # noqa: BLE001 – a bug of ours must not take the other steps' results along
-            text = str(bug_of_ours(self.context, step, error))
-            failed = {"status": "Failed", "failure_reason": text, "cause": text, "cause_kind": "infrastructure"}
-            finished = FinishedStep(base.model_copy(update=failed))
+            known = error if isinstance(error, HarnessError) else bug_of_ours(self.context, step, error)
+            failed = {"status": "Failed", "failure_reason": known.message, "cause_kind": "infrastructure"}
+            finished = FinishedStep(base.model_copy(update={**failed, "cause": str(known)}))
         duration = round(time.monotonic() - began, 3)
         return FinishedStep(finished.result.model_copy(update={"duration_s": duration}), finished.properties)
 

@@ -6,8 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from harness.definition import paths, resolve
-from harness.errors import ExpressionError
+from harness.errors import ExpressionError, KeyLayoutError
 from harness.service.inputs import join_uri
+from harness.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +90,7 @@ class RunScope:
     def property_file(self, step: str, name: str) -> tuple[Any, str]:
         """Read a property file of a finished step out of the store (contract f.3)."""
         declared = next(one for one in self.definition.step(step).property_files if one.name == name)
-        place = f"ProcessingOutputConfig.Outputs['{declared.output_name}'].S3Output.S3Uri"
+        place = paths.render(["ProcessingOutputConfig", "Outputs", declared.output_name, "S3Output", "S3Uri"])
         try:
             prefix = paths.lookup(self.properties(step), place, by_name=True)
         except LookupError as error:
@@ -103,11 +104,17 @@ class RunScope:
 
     def _json(self, uri: str, what: str) -> Any:
         try:
-            return self.store.read_json(uri)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise ExpressionError(f"{what}: there is no object {uri}") from error
-        except ValueError as error:
-            raise ExpressionError(f"{what}: the contents of {uri} are not in valid JSON format ({error})") from error
+            self.store.path(uri)
+        except (ValueError, KeyLayoutError) as error:
+            raise ExpressionError(f"{what}: {error}") from error
+        with files.storage_errors(f"{what}: reading {uri}"):
+            try:
+                return self.store.read_json(uri)
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                raise ExpressionError(f"{what}: there is no object {uri}") from error
+            except (ValueError, RecursionError) as error:
+                why = f"the contents of {uri} are not in valid JSON format ({error})"
+                raise ExpressionError(f"{what}: {why}") from error
 
 
 class StepScope:

@@ -111,7 +111,7 @@ class Workspace:
         if not self.runs.is_dir():
             return []
         folders = [RunFolder(path) for path in self.runs.iterdir() if (path / "run.json").is_file()]
-        return sorted(folders, key=lambda folder: (folder.read().get("started_at", ""), folder.run_id))
+        return sorted(folders, key=lambda folder: (str(folder.read().get("started_at", "")), folder.run_id))
 
     def find_run(self, name: str) -> RunFolder:
         """Find a run by its id, the beginning of its id, ``last``, or the path of its folder.
