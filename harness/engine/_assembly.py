@@ -126,15 +126,13 @@ def _files(recipe: Recipe, base: Base, installed: Path) -> Tree:
         tree.link(f"usr/local/bin/{name}", base.executable)
     if "dist-packages" not in base.site:
         tree.hide_below(base.site)  # the base's own pip and what belongs to it
-    place_packages(recipe, installed, tree, site=base.site, python=f"{prefix}/bin/python")
+    place_packages(recipe, installed, tree, site=base.site, python=f"{prefix}/bin/{recipe.python_name}")
     for at in recipe.directories:
         tree.folder(at)
     for at, to in recipe.links.items():
         tree.link(at, to)
-    for folder in recipe.trees:
-        for path in sorted(file for file in folder.rglob("*") if file.is_file()):
-            # A wheel may have lost the files' modes on its way.
-            tree.file(str(path.relative_to(folder)), path, 0o755 if path.parent.name == "bin" else 0o644)
+    for place, path in recipe.files.items():  # a wheel may have lost the files' modes on its way
+        tree.file(place, path, 0o755 if path.parent.name == "bin" else 0o644)
     return tree
 
 

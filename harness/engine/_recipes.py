@@ -128,6 +128,8 @@ class Recipe(_Model):
     python: str = Field(pattern=r"^3\.\d+$")
     python_link: str | None = None
     """Where the real image has its Python, as a link to ours."""
+    python_name: str = "python"
+    """What the programs of the real image name in their first line, and so what their errors name."""
     pins: tuple[Pins, ...]
     replaced: tuple[Replaced, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
@@ -168,11 +170,11 @@ class Recipe(_Model):
         return self.folder / "requirements.txt"
 
     @property
-    def trees(self) -> tuple[Path, ...]:
-        """Give the trees of files that are copied into the image, the later over the earlier."""
-        own = self.folder / "root"
-        shared = [self.folder.parent.parent / "shared" / name for name in self.shared]
-        return (*shared, *([own] if own.is_dir() else []))
+    def files(self) -> dict[str, Path]:
+        """Give the files that are copied into the image: the recipe's own over the shared ones."""
+        trees = [*(self.folder.parent.parent / "shared" / name for name in self.shared), self.folder / "root"]
+        found = [(path.relative_to(tree), path) for tree in trees for path in sorted(tree.rglob("*")) if path.is_file()]
+        return {place.as_posix(): path for place, path in found if "__pycache__" not in place.parts}
 
     @functools.cached_property
     def locked(self) -> dict[str, str]:
@@ -190,10 +192,8 @@ class Recipe(_Model):
     def hash(self) -> str:
         """Give a digest of all that decides the image's content."""
         digest = hashlib.sha256(f"{BUILDER}\n".encode())
-        files = [(f"recipe/{p.name}", p) for p in (self.folder / "image.yaml", self.requirements)]
-        for number, tree in enumerate(self.trees):
-            files += [(f"tree{number}/{p.relative_to(tree)}", p) for p in sorted(tree.rglob("*")) if p.is_file()]
-        for name, path in files:
+        parts = {"image.yaml": self.folder / "image.yaml", "requirements.txt": self.requirements, **self.files}
+        for name, path in parts.items():
             content = path.read_bytes()
             digest.update(f"{name}\n{len(content)}\n".encode() + content)
         for source in self.sources:

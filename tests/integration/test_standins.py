@@ -227,6 +227,16 @@ def test_the_toolkit_hides_a_scripts_exit_code(name: str, image: Callable[[str],
     assert done.files["failure"].startswith("ExecuteUserScriptError:")
 
 
+def test_xgboost_without_a_script_says_that_it_needs_one(image: Callable[[str], str], run: Callable[..., Outcome]):
+    files = {**job(""), "opt/ml/input/config/hyperparameters.json": b'{"num_round": "5"}'}
+
+    done = run(image("xgboost:3.0-5"), ["train"], files=files, collect="/opt/ml/output")
+
+    assert done.code == 1
+    assert "script mode only" in done.files["failure"]
+    assert "script mode only" in done.log
+
+
 def test_a_script_with_a_setup_py_is_installed_without_a_network(
     image: Callable[[str], str], run: Callable[..., Outcome]
 ):

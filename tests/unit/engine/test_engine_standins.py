@@ -155,11 +155,14 @@ def test_a_framework_module_is_named_only_where_its_package_is_installed(standin
 @pytest.mark.parametrize("standin", AWS, ids=by_name)
 def test_train_comes_from_the_real_toolkit(standin: StandIn):
     recipe = standin.recipe
-    toolkit = "sagemaker_containers" if standin.family == "xgboost" else "sagemaker_training"
+    toolkit = "sagemaker-containers" if standin.family == "xgboost" else "sagemaker-training"
 
-    assert recipe.scripts["train"] == f"{toolkit}.cli.train:main"
-    assert toolkit.replace("_", "-") in recipe.locked
-    assert toolkit.replace("_", "-") in {source.project for source in recipe.sources}
+    assert toolkit in recipe.locked
+    assert toolkit in {source.project for source in recipe.sources}
+    if standin.family == "xgboost":
+        assert "sagemaker-training" not in recipe.locked  # nor is it in the real image
+    else:
+        assert recipe.scripts["train"] == "sagemaker_training.cli.train:main"
 
 
 def test_images_without_an_entrypoint_have_none_here():
@@ -222,6 +225,15 @@ def test_another_builder_makes_another_image(recipe: Path, monkeypatch: pytest.M
     monkeypatch.setattr(_recipes, "BUILDER", "next")
 
     assert hash_of(recipe) != before
+
+
+def test_byte_code_that_an_installer_leaves_is_no_part_of_a_recipe(recipe: Path):
+    before = hash_of(recipe)
+    cache = recipe.parent.parent / "shared/serve/usr/local/lib/sagemaker-harness/__pycache__"
+    cache.mkdir()
+    (cache / "serve.cpython-311.pyc").write_bytes(b"x")
+
+    assert hash_of(recipe) == before
 
 
 def test_a_malformed_recipe_is_named(recipe: Path):
