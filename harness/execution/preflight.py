@@ -151,8 +151,14 @@ def _static_image(step: Step, scope: RunScope) -> str | None:
         "Processing": ("AppSpecification", "ImageUri"),
         "Training": ("AlgorithmSpecification", "TrainingImage"),
     }.get(step.type, ("", ""))
-    value = (step.arguments.get(holder) or {}).get(member) if isinstance(step.arguments.get(holder), dict) else None
-    return _static_text(value, scope)
+    return _static_text(_member(step.arguments, holder, member), scope)
+
+
+def _member(value: Any, *names: str) -> Any:
+    """Give a member of a member; None where the request, which nobody has checked yet, has another shape."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _static_text(value: Any, scope: RunScope) -> str | None:
@@ -177,7 +183,9 @@ def _needs(examined: Examined, scope: RunScope, given: Sequence[GivenInput]) -> 
         found = list(_read(step, scope))
         if not found:
             continue
-        before = graph.ancestors(name)
+        ancestors = graph.ancestors(name)
+        before = [one for one in graph.order if one in ancestors]
+        may_not_run = step.parent or any(definition.step(one).parent for one in before)
         for label, place, uri in found:
             writer = next((one for one in before if any(_meets(uri, target) for target in written[one])), None)
             state = "missing"
@@ -187,7 +195,7 @@ def _needs(examined: Examined, scope: RunScope, given: Sequence[GivenInput]) -> 
                 state = "present"
             elif writer:
                 state = f"produced by {writer}"
-            elif step.parent or before & unknown_writers:
+            elif may_not_run or ancestors & unknown_writers:
                 state = "maybe"
             yield InputNeed(step=name, name=label, place=place, uri=uri, state=state)
 
@@ -201,7 +209,7 @@ def _read(step: Step, scope: RunScope) -> Iterator[tuple[str, str, str]]:
     """Name, place and URI of a step's static inputs."""
     if step.type == "Processing":
         rows = [
-            (entry.get("InputName"), f"ProcessingInputs[{number}].S3Input.S3Uri", entry.get("S3Input"))
+            (entry.get("InputName"), f"ProcessingInputs[{number}].S3Input.S3Uri", _member(entry, "S3Input", "S3Uri"))
             for number, entry in _entries(step, "ProcessingInputs")
             if not entry.get("AppManaged")
         ]
@@ -210,14 +218,14 @@ def _read(step: Step, scope: RunScope) -> Iterator[tuple[str, str, str]]:
             (
                 entry.get("ChannelName"),
                 f"InputDataConfig[{number}].DataSource.S3DataSource.S3Uri",
-                (entry.get("DataSource") or {}).get("S3DataSource"),
+                _member(entry, "DataSource", "S3DataSource", "S3Uri"),
             )
             for number, entry in _entries(step, "InputDataConfig")
         ]
     else:
         return
-    for name, place, holder in rows:
-        uri = _static_text(holder.get("S3Uri"), scope) if isinstance(holder, dict) else None
+    for name, place, written in rows:
+        uri = _static_text(written, scope)
         if uri is not None and _is_s3(uri):
             yield str(name), f"{step.place}.Arguments.{place}", uri
 
@@ -230,8 +238,8 @@ def _is_s3(uri: str) -> bool:
     return True
 
 
-def _entries(step: Step, member: str) -> list[tuple[int, dict[str, Any]]]:
-    entries = step.arguments.get(member)
+def _entries(step: Step, *members: str) -> list[tuple[int, dict[str, Any]]]:
+    entries = _member(step.arguments, *members)
     return [(n, e) for n, e in enumerate(entries) if isinstance(e, dict)] if isinstance(entries, list) else []
 
 
@@ -239,13 +247,12 @@ def _written(step: Step, scope: RunScope) -> Iterator[str]:
     """Give the URIs below which a step writes, as far as they are known."""
     arguments = step.arguments
     holders: list[Any] = []
-    if step.type == "Processing" and isinstance(arguments.get("ProcessingOutputConfig"), dict):
-        outputs = arguments["ProcessingOutputConfig"].get("Outputs")
-        holders = [(e.get("S3Output") or {}).get("S3Uri") for e in outputs or () if isinstance(e, dict)]
+    if step.type == "Processing":
+        holders = [_member(e, "S3Output", "S3Uri") for _, e in _entries(step, "ProcessingOutputConfig", "Outputs")]
     elif step.type == "Training":
         holders = [
-            (arguments.get("OutputDataConfig") or {}).get("S3OutputPath"),
-            (arguments.get("CheckpointConfig") or {}).get("S3Uri"),
+            _member(arguments, "OutputDataConfig", "S3OutputPath"),
+            _member(arguments, "CheckpointConfig", "S3Uri"),
         ]
     for holder in holders:
         uri = _static_text(holder, scope)
