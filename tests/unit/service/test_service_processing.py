@@ -369,7 +369,7 @@ def test_max_runtime_is_a_day_unless_the_request_says_otherwise(given: Any, limi
 @pytest.mark.parametrize(
     ("given", "isolated"), [({"EnableNetworkIsolation": True}, True), ({"VpcConfig": {}}, False), (None, False)]
 )
-def test_network_isolation(given: Any, isolated: bool) -> None:  # noqa: FBT001
+def test_network_isolation(given: Any, *, isolated: bool) -> None:
     assert laid_out(request(NetworkConfig=given)).isolated is isolated
 
 

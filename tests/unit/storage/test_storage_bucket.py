@@ -300,7 +300,7 @@ def test_empty_folders_are_not_in_an_objects_way(store: BucketStore, put: Put) -
 @pytest.mark.parametrize("existing_first", [True, False])
 @given(below=KEYS, above=KEYS)
 @settings(deadline=None, max_examples=15)
-def test_a_collision_is_told_in_both_directions(existing_first: bool, below: str, above: str) -> None:  # noqa: FBT001
+def test_a_collision_is_told_in_both_directions(*, existing_first: bool, below: str, above: str) -> None:
     first, second = (above, f"{above}/{below}") if existing_first else (f"{above}/{below}", above)
     with tempfile.TemporaryDirectory() as folder:
         store = BucketStore(Path(folder), Path(folder))
