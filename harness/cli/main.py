@@ -48,9 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("HARNESS_DEBUG"):
             raise
         place = _keep_traceback()
-        sys.stderr.write(
-            f"harness: a bug of the harness itself: {type(error).__name__}: {error}\n  → please report it, with {place}\n"
-        )
+        sys.stderr.write(f"harness: a bug of the harness itself: {type(error).__name__}: {error}\n")
+        sys.stderr.write(f"  → please report it, with {place}\n")
         return BUG
 
 
