@@ -115,6 +115,8 @@ class Hints(_Model):
 
     size_mib: int
     seconds: int
+    on_demand: bool = False
+    """Built only when a pipeline names it: it is large."""
 
 
 class Recipe(_Model):

@@ -41,6 +41,8 @@ class StandIn(BaseModel):
     size_mib: int
     seconds: int
     """How long a build takes on two cores, roughly."""
+    on_demand: bool = False
+    """Large: not among those that are built when nobody names one."""
     recipe: Recipe
 
     @classmethod
@@ -56,6 +58,7 @@ class StandIn(BaseModel):
             differences=recipe.differences,
             size_mib=recipe.hints.size_mib,
             seconds=recipe.hints.seconds,
+            on_demand=recipe.hints.on_demand,
             recipe=recipe,
         )
 
