@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.proxy import Proxy
 
 from harness.engine import connection
 from harness.errors import EngineUnavailableError
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     import docker
 
 pytestmark = pytest.mark.docker
-
-THERE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 
 
 @pytest.fixture(autouse=True)
@@ -47,33 +46,9 @@ def silent_socket(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def proxied(tmp_path: Path) -> Iterator[Path]:
     """Give another socket of the same engine."""
-    path = tmp_path / "proxy.sock"
-    server = socket.socket(socket.AF_UNIX)
-    server.bind(str(path))
-    server.listen()
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:
-            return
-
-    def accept() -> None:
-        while True:
-            try:
-                inner = server.accept()[0]
-            except OSError:
-                return
-            outer = socket.socket(socket.AF_UNIX)
-            outer.connect(THERE.removeprefix("unix://"))
-            for pair in ((inner, outer), (outer, inner)):
-                threading.Thread(target=pump, args=pair, daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    yield path
-    server.close()
+    found = Proxy(tmp_path / "proxy.sock")
+    yield found.path
+    found.lose()
 
 
 def answers(client: docker.DockerClient) -> bool:
@@ -85,8 +60,6 @@ def answers(client: docker.DockerClient) -> bool:
 def use_context(name: str, host: str) -> None:
     """Write a docker context down, as ``docker context create`` does, and make it the current one."""
     home = Path(os.environ["DOCKER_CONFIG"])
-    import hashlib  # noqa: PLC0415
-
     folder = home / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
     folder.mkdir(parents=True)
     meta = {"Name": name, "Metadata": {}, "Endpoints": {"docker": {"Host": host, "SkipTLSVerify": False}}}
