@@ -432,7 +432,10 @@ def _source_text(image: ImageUse) -> str:
 
 
 def _image_of(kind: str, request: Mapping[str, Any]) -> str:
-    application = request.get("AppSpecification" if kind == "Processing" else "AlgorithmSpecification") or {}
+    holder = "AppSpecification" if kind == "Processing" else "AlgorithmSpecification"
+    application = request.get(holder) or {}
+    if not isinstance(application, dict):
+        raise RequestError(f"ValidationException: this is no Create{kind}Job request: {holder} is no object")
     uri = application.get("ImageUri" if kind == "Processing" else "TrainingImage")
     if not uri:
         what = "an AlgorithmName or no image" if kind == "Training" else "no image"
