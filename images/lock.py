@@ -32,7 +32,8 @@ def lock(recipe: Recipe) -> None:
         environment=uv_environment(indexes),
         stdin="\n".join(wanted),
     )  # fmt: skip
-    lines = [line for line in resolved.splitlines() if line.partition("==")[0] not in recipe.removed]
+    left_out = {package.partition("==")[0] for item in recipe.left_out for package in item.packages}
+    lines = [line for line in resolved.splitlines() if line.partition("==")[0] not in left_out.union(recipe.removed)]
     recipe.requirements.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
 
 

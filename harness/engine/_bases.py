@@ -136,7 +136,7 @@ def _of_debian(
         if _architecture(client, tag) is None:
             progress(f"making a root file system of Debian {suite.name}, with Python {suite.python}")
             with scratch() as folder:
-                layer = _debian.make_layer(suite, packages, folder)
+                layer = _debian.make_layer(suite, packages, folder, progress=progress)
                 _load(client, tag, layer, made)
     return Base(
         image=tag,

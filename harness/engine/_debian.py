@@ -17,7 +17,7 @@ from harness.engine._scratch import run_tool
 from harness.errors import ImageBuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Suite", "identity", "make_layer", "suite_for", "why_not"]
 
@@ -65,7 +65,7 @@ def identity(suite: Suite, packages: Sequence[str]) -> str:
     return hashlib.sha256(" ".join([suite.name, *_PACKAGES, *packages]).encode()).hexdigest()[:12]
 
 
-def make_layer(suite: Suite, packages: Sequence[str], folder: Path) -> Layer:
+def make_layer(suite: Suite, packages: Sequence[str], folder: Path, *, progress: Callable[[str], None]) -> Layer:
     """Make a root file system of a release with its Python and some packages.
 
     Raises:
@@ -74,6 +74,7 @@ def make_layer(suite: Suite, packages: Sequence[str], folder: Path) -> Layer:
     """
     remedy = "check that apt can reach a Debian mirror from here"
     if not shutil.which("mmdebstrap"):
+        progress("installing mmdebstrap with apt")
         install = ["apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring"]
         try:
             run_tool(install, doing="installing mmdebstrap", remedy=remedy, environment=_QUIET)

@@ -77,8 +77,8 @@ def find_interpreter(version: str) -> Interpreter | None:
         if path in seen:
             continue
         seen.add(path)
-        found = _probe(candidate)
-        if found and found.short == version and found.can_serve_images:
+        found = _probe(path)  # the real one: a virtual environment's looks for packages in another place
+        if found and found.short == version and found.can_serve_images and not found.venv:
             return found
     return None
 

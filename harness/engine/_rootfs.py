@@ -75,7 +75,7 @@ _TEXTS = {
 
 def identity(interpreter: Interpreter) -> str:
     """Give something that changes when the root file system would."""
-    files = (*_certificates(), _library("libc.so.6"), _library("libstdc++.so.6"))
+    files = (Path(__file__), *_certificates(), _library("libc.so.6"), _library("libstdc++.so.6"))
     parts = [interpreter.identity, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
@@ -101,7 +101,7 @@ def make_rootfs(interpreter: Interpreter, folder: Path, *, jobs: int) -> Tree:
         tree.file(name, text.encode())
     programs = _tools(tree)
     programs += _python(tree, interpreter, folder, jobs)
-    _libraries(tree, programs, folder)
+    _libraries(tree, programs, interpreter, folder)
     _data(tree, interpreter)
     return tree
 
@@ -156,21 +156,33 @@ def _forget_prefix(tree: Tree, library: str, interpreter: Interpreter) -> None:
             del tree.entries[name]
 
 
-def _libraries(tree: Tree, programs: Iterable[Path], folder: Path) -> None:
+def _libraries(tree: Tree, programs: Iterable[Path], interpreter: Interpreter, folder: Path) -> None:
     """Add what the programs load, and what wheels expect of any Linux."""
     extra = [path for name in _EXTRA_LIBRARIES.split() if (path := _library(name))]
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        lists = pool.map(_loaded_by, dict.fromkeys([*programs, *extra]))
-    needed = {name: path for found in lists for name, path in found.items()}
-    needed.update({path.name: path for path in extra})
-    loader = needed.pop(_LOADER, None) or Path("/lib64", _LOADER)
-    tree.file(f"usr/lib64/{_LOADER}", loader.resolve(), 0o755)
+        loaded = {pair for found in pool.map(_loaded_by, dict.fromkeys([*programs, *extra])) for pair in found}
+    tree.file(f"usr/lib64/{_LOADER}", Path("/lib64", _LOADER).resolve(), 0o755)
     tree.link("usr/sbin/ldconfig", "../bin/ldconfig")  # where ctypes looks for it
     place = _place_of_libraries()
-    for name, path in sorted(needed.items()):
+    own, common = [], {path.name: path for path in extra}
+    for name, path in sorted(loaded):
+        if _is_own(path, interpreter):
+            own.append((name, path))
+        elif name != _LOADER:
+            common.setdefault(name, path)
+    for name, path in common.items():
         tree.file(f"{place}/{name}", path.resolve(), 0o755)
+    for name, path in own:  # some Pythons look for theirs beside themselves, others where all are
+        tree.file(f"usr/local/lib/{name}", path.resolve(), 0o755)
+        if name not in common:
+            tree.link(f"{place}/{name}", f"/usr/local/lib/{name}")
     if os.geteuid() == 0:  # ldconfig -r changes its root; without a cache programs start as well
         _cache(tree, place, folder / "cache")
+
+
+def _is_own(path: Path, interpreter: Interpreter) -> bool:
+    """Say whether a library came with the interpreter, as conda's and uv's do."""
+    return str(interpreter.prefix) not in {"/", "/usr"} and path.resolve().is_relative_to(interpreter.prefix.resolve())
 
 
 def _place_of_libraries() -> str:
@@ -184,21 +196,19 @@ def _cache(tree: Tree, place: str, root: Path) -> None:
     (root / "etc").mkdir()
     (root / "lib").symlink_to("usr/lib")
     (root / "lib64").symlink_to("usr/lib64")
+    (root / "usr/local/lib").mkdir(parents=True)
     for name, entry in tree.entries.items():
-        if name.startswith(f"{place}/") and isinstance(entry.source, Path):
+        if name.startswith((f"{place}/", "usr/local/lib/lib")) and isinstance(entry.source, Path):
             shutil.copyfile(entry.source, root / name)
     (root / "etc/ld.so.conf").write_bytes(_TEXTS["etc/ld.so.conf"].encode())
     run_tool(["/sbin/ldconfig", "-r", root], doing="listing the libraries of the root file system")
     tree.file("etc/ld.so.cache", root / "etc/ld.so.cache")
 
 
-def _loaded_by(program: Path) -> dict[str, Path]:
+def _loaded_by(program: Path) -> list[tuple[str, Path]]:
     done = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
-    found = {}
-    for line in done.stdout.splitlines():
-        if match := re.match(r"\s*(?:(\S+) => )?(/\S+) \(0x", line):
-            found[match[1].rpartition("/")[2] if match[1] else Path(match[2]).name] = Path(match[2])
-    return found
+    lines = (re.match(r"\s*(?:(\S+) => )?(/\S+) \(0x", line) for line in done.stdout.splitlines())
+    return [(Path(found[1] or found[2]).name, Path(found[2])) for found in lines if found]
 
 
 def _data(tree: Tree, interpreter: Interpreter) -> None:

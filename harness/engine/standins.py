@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from harness.engine._recipes import LABEL, NAMESPACE, Recipe, read_recipes
-from harness.errors import EngineError
+from harness.errors import EngineError, ImageBuildError
 from harness.service.image_uris import DEFAULT_REGISTRY, is_public
 
 if TYPE_CHECKING:
@@ -120,8 +120,9 @@ def is_built(client: docker.DockerClient, standin: StandIn) -> bool:
 def superseded(client: docker.DockerClient) -> tuple[str, ...]:
     """Name the images of stand-ins whose recipes have changed since, or are there no more: nothing uses them again."""
     current = {standin.local_tag for standin in catalog()}
-    names = (tag for image in client.images.list(filters={"label": LABEL}) for tag in image.tags)
-    return tuple(sorted(tag for tag in names if tag.startswith(f"{NAMESPACE}/") and tag not in current))
+    images = client.images.list(filters={"label": LABEL})
+    names = {tag.removeprefix("localhost/") for image in images for tag in image.tags}  # podman's way to say "here"
+    return tuple(sorted(name for name in names - current if name.startswith(f"{NAMESPACE}/")))
 
 
 def build(
@@ -163,15 +164,11 @@ def build(
         if is_built(client, standin):
             return tag
         progress(f"building the stand-in {standin.name}: about {standin.seconds} s, {standin.size_mib} MiB")
-        with scratch() as folder:
-            assemble(
-                client,
-                standin.recipe,
-                tag,
-                folder,
-                progress=progress,
-                jobs=jobs or os.cpu_count() or 2,
-                allow_pull=allow_pull,
-            )
+        workers = jobs or os.cpu_count() or 2
+        try:
+            with scratch() as folder:
+                assemble(client, standin.recipe, tag, folder, progress=progress, jobs=workers, allow_pull=allow_pull)
+        except OSError as error:  # a full disk, a lost engine: docker's and requests' errors are such, too
+            raise ImageBuildError(f"building the stand-in {standin.name}: {error}") from error
         progress(f"built the stand-in {standin.name}")
     return tag
