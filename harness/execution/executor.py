@@ -92,7 +92,22 @@ class PipelineExecutor:
                 self._ended(message)
 
     def _work(self, step: Step) -> None:
-        self._inbox.put(self.runner.run(step))
+        try:
+            finished = self.runner.run(step)
+        except BaseException as error:  # noqa: BLE001 – the loop waits for an answer, whatever has happened
+            text = f"the harness itself failed: {type(error).__name__}: {files.printable(str(error))}"
+            finished = FinishedStep(
+                StepResult(
+                    name=step.name,
+                    type=step.type,
+                    status="Failed",
+                    attempts=1,
+                    failure_reason=text,
+                    cause=text,
+                    cause_kind="infrastructure",
+                )
+            )
+        self._inbox.put(finished)
 
     def _interrupted(self, number: int) -> None:
         """Stop: politely the first time, at once the second time."""

@@ -5,6 +5,7 @@ resolve → lay out → stage → prepare, start, wait, collect → judge → pu
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import threading
@@ -421,10 +422,13 @@ class JobRunner:
 def bug_of_ours(context: RunContext, step: Step, error: Exception) -> HarnessError:
     """Keep the traceback of an unexpected exception for a report, and word it."""
     place = context.folder.path / f"harness-error-{step.name}.txt"
-    files.write_text(place, "".join(traceback.format_exception(type(error), error, error.__traceback__)))
-    return HarnessError(
-        f"the harness itself failed: {type(error).__name__}: {error}", remedy=f"please report it, with {place}"
-    )
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    remedy = "please report it"
+    with contextlib.suppress(OSError):  # a full disk must not take the verdict along
+        files.write_text(place, files.printable(text))
+        remedy = f"please report it, with {place}"
+    what = f"the harness itself failed: {type(error).__name__}: {files.printable(str(error))}"
+    return HarnessError(what, remedy=remedy)
 
 
 def _source_text(image: ImageUse) -> str:
