@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.engine import _indexes, _scratch, _sdists
+from harness.engine import _bases, _debian, _indexes, _scratch, _sdists
 from harness.engine._interpreters import find_interpreter
 from harness.engine._layers import EPOCH, Tree
 from harness.engine._recipes import Patch, SourceDistribution
@@ -331,3 +331,34 @@ def test_this_python_can_be_found_and_one_that_nobody_has_cannot():
     assert find_interpreter("3.99") is None
     found = find_interpreter(f"{sys.version_info[0]}.{sys.version_info[1]}")
     assert found is None or found.short == f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+@pytest.mark.parametrize(
+    ("python", "suite"), [("3.8", "bullseye"), ("3.10", "bookworm"), ("3.11", "bookworm"), ("3.12", "trixie")]
+)
+def test_of_debians_releases_the_one_with_the_nearest_python_is_taken(python: str, suite: str):
+    assert _debian.suite_for(python).name == suite
+
+
+def test_where_no_base_is_to_be_had_every_way_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_bases, "_architecture", lambda *_: None)
+    monkeypatch.setattr(_bases, "find_interpreter", lambda _: None)
+    monkeypatch.setattr(_debian, "why_not", lambda: "it needs root")
+
+    with pytest.raises(ImageBuildError) as caught:
+        _bases.find_base(None, "3.10", allow_pull=False, jobs=1, progress=lambda _: None)
+
+    text = str(caught.value)
+    assert "python:3.10-slim is not in the engine" in text
+    assert "no Python 3.10" in text
+    assert "it needs root" in text
+    assert "docker pull --platform linux/amd64 python:3.10-slim" in text
+
+
+def test_a_slim_image_for_another_processor_is_not_built_on(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_bases, "_architecture", lambda *_: "arm64")
+    monkeypatch.setattr(_bases, "find_interpreter", lambda _: None)
+    monkeypatch.setattr(_debian, "why_not", lambda: "it needs root")
+
+    with pytest.raises(ImageBuildError, match="is for arm64"):
+        _bases.find_base(None, "3.10", allow_pull=False, jobs=1, progress=lambda _: None)
