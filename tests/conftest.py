@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from support.images import ProbeImages
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the marker of the conformance tests."""
+    config.addinivalue_line("markers", "contract(section): holds a section of the container contract")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Name the contract's section in the machine-readable report too."""
+    for item in items:
+        if marker := item.get_closest_marker("contract"):
+            item.user_properties.append(("contract", marker.args[0]))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail, not skip, what needs an engine where none answers: a green run without containers would say nothing."""
