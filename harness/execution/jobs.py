@@ -382,15 +382,18 @@ class JobRunner:
             end.status if end else None
         ]
         kind: Any = None if status == "Succeeded" else "algorithm"
+        reason = outcome.step_reason(end.failure_reason) if end else ""
+        cause = "; ".join(end.causes) if end else ""
         if end and self._stopped.is_set() and status != "Succeeded":
-            status, kind = "Stopped", "interrupted"
+            # What we did ourselves is no failure of the algorithm, and 137 no riddle.
+            status, kind, reason, cause = "Stopped", "interrupted", "", "stopped: the run was interrupted"
         return StepResult(
             name=attempt.step.name,
             type=attempt.step.type,
             status=status,
             exit_code=end.exit_code if end else None,
-            failure_reason=(outcome.step_reason(end.failure_reason) or None) if end else None,
-            cause="; ".join(end.causes) or None if end else None,
+            failure_reason=reason or None,
+            cause=cause or None,
             cause_kind=kind,
             image=attempt.image_uri,
             image_source=_source_text(attempt.image) if attempt.image else None,

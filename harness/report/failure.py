@@ -23,7 +23,8 @@ def explain_step(step: dict[str, Any], tail: list[str], *, run_id: str, run_dir:
 
     """
     lines = [f"── {step['name']} ({step['type']}): {step['status']}"]
-    for title, text in (("Cause", headline(step, tail)), ("Reason", step["failure_reason"])):
+    cause, reason = headline(step, tail), step["failure_reason"]
+    for title, text in (("Cause", cause), ("Reason", "" if reason == cause else reason)):
         if text:
             first, *rest = str(text).splitlines() or [""]
             lines.append(f"   {title + ':':<11}{first}")
@@ -42,10 +43,16 @@ def explain_step(step: dict[str, Any], tail: list[str], *, run_id: str, run_dir:
     if step["attempt_dir"]:
         rows.append(("Folder", f"{run_dir}/{step['attempt_dir']}"))
     if step["hosts"]:
-        rows.append(("Again", f"sh {run_dir}/{step['attempt_dir']}/{step['hosts'][0]['host']}/run-again.sh"))
+        rows.append(("Again", f"sh {run_dir}/{step['attempt_dir']}/{_deciding_host(step)}/run-again.sh"))
         rows.append(("Next", f"harness logs {run_id} {step['name']} --workspace {workspace}"))
     lines += [f"   {title + ':':<11}{text}" for title, text in rows]
     return "\n".join(lines)
+
+
+def _deciding_host(step: dict[str, Any]) -> str:
+    """Name the host whose end was the job's."""
+    hosts = step["hosts"]
+    return str(next((host for host in hosts if host["exit_code"] == step["exit_code"]), hosts[0])["host"])
 
 
 def headline(step: dict[str, Any], tail: list[str]) -> str:

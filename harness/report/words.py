@@ -15,7 +15,7 @@ _KIB = 1024
 
 def duration(seconds: float) -> str:
     """Write a time span: ``0.4 s``, ``2 min 05 s``, ``1 h 02 min``."""
-    if seconds < _MINUTE_S:
+    if round(seconds, 1) < _MINUTE_S:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < _HOUR_S:
@@ -28,7 +28,7 @@ def size(count: float | None) -> str:
     if count is None:
         return ""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < _KIB:
+        if round(count, 1) < _KIB:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= _KIB
     return f"{count:.1f} TiB"

@@ -571,6 +571,7 @@ def test_a_stopped_job_is_stopped_and_publishes_nothing(simulation: Simulate, he
 
     result = ended[0].result
     assert (result.status, result.cause_kind, result.exit_code) == ("Stopped", "interrupted", 143)
+    assert (result.cause, result.failure_reason) == ("stopped: the run was interrupted", None)
     assert run.engine.job_of("Train").grace_s == 3
     assert run.store.keys("s3://bucket") == []
 
