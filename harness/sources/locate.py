@@ -13,6 +13,7 @@ __all__ = ["Source", "find_source"]
 DEFINITION = "pipeline.json"
 _EXAMPLES = Path("examples")
 _SIZE_LIMIT = 64 * 1024 * 1024
+_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -37,30 +38,43 @@ def find_source(pipeline: str) -> Source:
 
     """
     if pipeline == "-":
-        return Source("standard input", sys.stdin.read(), None, "pipeline")
+        label = "standard input"
+        return Source(label, _decoded(sys.stdin.buffer.read(_SIZE_LIMIT + 1), label), None, "pipeline")
     path = Path(pipeline)
-    if not path.exists() and len(path.parts) == 1 and (_EXAMPLES / path / DEFINITION).is_file():
+    if not _exists(path) and len(path.parts) == 1 and _exists(_EXAMPLES / path / DEFINITION):
         path = _EXAMPLES / path
+    if not _exists(path):
+        shown = pipeline if len(pipeline) <= _SHOWN else f"{pipeline[:_SHOWN]}…"
+        raise UsageError(
+            f"no pipeline {shown}: there is no such file or folder",
+            remedy=f"give a definition's JSON file, or a folder with {DEFINITION}",
+        )
     if path.is_dir():
         if not (path / DEFINITION).is_file():
             raise UsageError(f"the folder {path} has no {DEFINITION}", remedy="name the definition's file itself")
         return _read(path / DEFINITION, path, path.resolve().name)
-    if not path.exists():
-        raise UsageError(
-            f"no pipeline {pipeline}: there is no such file or folder",
-            remedy=f"give a definition's JSON file, or a folder with {DEFINITION}",
-        )
     return _read(path, path.parent, path.stem)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long for a name, say: a whole definition given as the argument
+        return False
 
 
 def _read(path: Path, folder: Path, name: str) -> Source:
     try:
         data = path.read_bytes()
-        if len(data) > _SIZE_LIMIT:
-            raise DefinitionError(str(path), [Mistake("", f"{len(data)} bytes are no pipeline definition")])
-        text = data.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    return Source(str(path), _decoded(data, str(path)), folder, name)
+
+
+def _decoded(data: bytes, label: str) -> str:
+    if len(data) > _SIZE_LIMIT:
+        raise DefinitionError(label, [Mistake("", f"more than {_SIZE_LIMIT} bytes are no pipeline definition")])
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DefinitionError(str(path), [Mistake("", f"not UTF-8 text: {error}")]) from error
-    return Source(str(path), text, folder, name)
+        raise DefinitionError(label, [Mistake("", f"not UTF-8 text: {error}")]) from error
