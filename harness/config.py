@@ -7,6 +7,7 @@ the same keys), then ``HARNESS_…`` variables, then the command line. Paths in 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +29,7 @@ _VARIABLES = {
     "HARNESS_STAGING": "staging",
 }
 _MERGED = ("inputs", "images", "parameters")
+_TABLE = re.compile(r"^\s*\[\s*tool\s*\.\s*harness\s*[].]", re.MULTILINE)
 
 
 class Settings(BaseModel):
@@ -74,7 +76,7 @@ def load_settings(folder: Path | None, flags: Mapping[str, Any]) -> Settings:
     _merge(merged, _from_pyproject(Path("pyproject.toml")))
     if folder is not None and (folder / FILE_NAME).is_file():
         _merge(merged, _from_yaml(folder / FILE_NAME))
-    _merge(merged, {key: os.environ[name] for name, key in _VARIABLES.items() if os.environ.get(name)})
+    _merge(merged, _from_environment())
     _merge(merged, {key: value for key, value in flags.items() if value is not None})
     return _checked(merged, "settings")
 
@@ -92,6 +94,14 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
         into[key] = {**into.get(key, {}), **value} if key in _MERGED else value
 
 
+def _from_environment() -> dict[str, Any]:
+    values = {key: os.environ[name] for name, key in _VARIABLES.items() if os.environ.get(name)}
+    for name, key in _VARIABLES.items():
+        if key in values:
+            _checked({key: values[key]}, f"the variable {name}")
+    return values
+
+
 def _from_yaml(path: Path) -> dict[str, Any]:
     import yaml  # noqa: PLC0415
 
@@ -105,8 +115,11 @@ def _from_yaml(path: Path) -> dict[str, Any]:
 def _from_pyproject(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if "[tool.harness" not in text:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    if not _TABLE.search(text):
         return {}
     try:
         import tomllib  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
