@@ -197,12 +197,17 @@ def test_a_second_build_is_one_look(name: str, image: Callable[[str], str], clie
     assert tag not in standins.superseded(client)
 
 
+def without_blanks(log: str) -> str:
+    """The toolkit that captures errors (PyTorch's) breaks lines where it happens to read."""
+    return "".join(log.split())
+
+
 @pytest.mark.parametrize("name", TRAINING)
 def test_a_script_is_trained_without_a_network(name: str, image: Callable[[str], str], run: Callable[..., Outcome]):
     done = run(image(name), ["train"], files=job(GOOD, depth="3"), collect="/opt/ml")
 
     assert done.code == 0, done.log
-    assert "depth is 4" in done.log
+    assert "depthis4" in without_blanks(done.log)
     assert "Reporting training SUCCESS" in done.log
     assert json.loads(done.files["model/model.json"]) == {"rows": 2}
     assert done.files["output/success"] == ""
@@ -214,7 +219,7 @@ def test_a_scripts_exception_ends_the_job_with_1(name: str, image: Callable[[str
     done = run(image(name), ["train"], files=job("raise ValueError('no such column')"), collect="/opt/ml/output")
 
     assert done.code == 1
-    assert "ValueError: no such column" in done.log
+    assert "ValueError:nosuchcolumn" in without_blanks(done.log)
     assert done.files["failure"].startswith("ExecuteUserScriptError:")
     assert "train.py" in done.files["failure"]
 
