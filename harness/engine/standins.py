@@ -160,7 +160,7 @@ def build(
     if is_built(client, standin):
         return tag
     waiting = functools.partial(progress, f"waiting for another build of the stand-in {standin.name}")
-    with exclusively(tag.replace("/", "-").replace(":", "-"), waiting=waiting):
+    with exclusively(f"{standin.family}-{standin.version}", waiting=waiting):
         if is_built(client, standin):
             return tag
         progress(f"building the stand-in {standin.name}: about {standin.seconds} s, {standin.size_mib} MiB")
