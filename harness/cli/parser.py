@@ -33,6 +33,14 @@ def _pair(what: str) -> Callable[[str], tuple[str, str]]:
     return read
 
 
+def _parameter(text: str) -> tuple[str, str]:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no text in UTF-8") from error
+    return _pair("NAME=VALUE")(text)
+
+
 def _at_least_one(text: str) -> int:
     try:
         number = int(text)
@@ -56,7 +64,7 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        type=_pair("NAME=VALUE"),
+        type=_parameter,
         help="a pipeline parameter; may be repeated",
     )
     parser.add_argument(
