@@ -15,18 +15,11 @@ from harness import errors
 from harness.cli.main import main
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 HEAVY = {"docker", "boto3", "botocore", "pandas", "sagemaker", "pydantic", "networkx", "requests", "yaml", "numpy"}
 VERBS = ["", "run", "plan", "logs", "runs", "clean", "images", "images list", "images build", "images which"]
-
-
-@pytest.fixture(autouse=True)
-def _signals() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
