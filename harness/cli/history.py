@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import load_settings
 from harness.errors import EngineUnavailableError, NothingToDoError, RunNotFoundError
-from harness.execution.logs import read_log
+from harness.execution.logs import follow_log
 from harness.execution.workspace import RunFolder, Workspace
 from harness.report import words
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["clean", "logs", "runs"]
@@ -31,20 +30,20 @@ def _workspace(options: argparse.Namespace) -> Workspace:
 def logs(options: argparse.Namespace) -> int:
     """Print logs."""
     folder = _workspace(options).find_run(options.run)
-    known = folder.steps_with_logs()
-    if options.step and options.step not in known and not options.follow:
-        raise RunNotFoundError(
-            f"run {folder.run_id} has no log of a step {options.step!r} (it has: {', '.join(known) or 'none'})"
-        )
     tails: dict[Path, int] = {}
     while True:
         over = not options.follow or folder.read().get("status") != "Executing"
-        for step in [options.step] if options.step else folder.steps_with_logs():
-            for attempt, host, path in folder.log_files(step):
-                prefix = "" if options.step else f"[{step}] "
-                for line in _new_lines(path, tails):
+        known = folder.steps_with_logs()
+        if over and options.step and options.step not in known:
+            raise RunNotFoundError(
+                f"run {folder.run_id} has no log of a step {options.step!r} (it has: {', '.join(known) or 'none'})"
+            )
+        for step in [options.step] if options.step else known:
+            prefix = "" if options.step else f"[{step}] "
+            for _, _, path in folder.log_files(step):
+                for line, end in follow_log(path, tails.get(path, 0), over=over):
                     sys.stdout.write(prefix + _shown(line, options.timestamps) + "\n")
-                del attempt, host
+                    tails[path] = end
         sys.stdout.flush()
         if over:
             return 0
@@ -53,14 +52,6 @@ def logs(options: argparse.Namespace) -> int:
 
 def _shown(line: tuple[str, str, str], timestamps: bool) -> str:  # noqa: FBT001
     return f"{line[0]} {line[2]}" if timestamps else line[2]
-
-
-def _new_lines(path: Path, tails: dict[Path, int]) -> Iterator[tuple[str, str, str]]:
-    seen = tails.get(path, 0)
-    for number, line in enumerate(read_log(path)):
-        if number >= seen:
-            yield line
-            tails[path] = number + 1
 
 
 def runs(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["StepLog", "read_log"]
+__all__ = ["StepLog", "follow_log", "read_log"]
 
 _MAX_LINE_BYTES = 1024 * 1024
 _TAIL_LINES = 40
@@ -95,12 +95,25 @@ class StepLog:
 
 def read_log(path: Path) -> Iterator[tuple[str, str, str]]:
     """Read a log file: time, stream and text of every line."""
+    for line, _ in follow_log(path, 0, over=True):
+        yield line
+
+
+def follow_log(path: Path, start: int, *, over: bool) -> Iterator[tuple[tuple[str, str, str], int]]:
+    """Read a log file from a place on: every line, and the place behind it.
+
+    A line that is still being written is left for the next time, unless the log is ``over``.
+    """
     with path.open("rb") as handle:
+        handle.seek(start)
         for raw in handle:
-            stamp, _, rest = raw.rstrip(b"\n").partition(b" ")
-            stream, _, text = rest.partition(b" ")
-            yield (
-                stamp.decode(errors="replace"),
-                stream.decode(errors="replace"),
-                text.decode("utf-8", errors="replace"),
-            )
+            if not raw.endswith(b"\n") and not over:
+                return
+            start += len(raw)
+            yield _parsed(raw), start
+
+
+def _parsed(raw: bytes) -> tuple[str, str, str]:
+    stamp, _, rest = raw.rstrip(b"\n").partition(b" ")
+    stream, _, text = rest.partition(b" ")
+    return stamp.decode(errors="replace"), stream.decode(errors="replace"), text.decode("utf-8", errors="replace")
