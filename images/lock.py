@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 
-from harness.engine._indexes import pip_settings, uv_arguments, uv_environment
-from harness.engine._recipes import Recipe, read_recipes, source_distributions
-from harness.engine._scratch import find_uv, run_tool
-from harness.engine._sdists import wheel_folder
-from harness.engine._trees import PLATFORM
+from harness.engine.images._indexes import pip_settings, uv_arguments, uv_environment
+from harness.engine.images._recipes import Recipe, read_recipes, source_distributions
+from harness.engine.images._scratch import find_uv, run_tool
+from harness.engine.images._sdists import wheel_folder
+from harness.engine.images._trees import PLATFORM
 
 HEAD = "# Every package of the image with its version, made by images/lock.py from image.yaml's pins.\n"
 

@@ -56,17 +56,20 @@ def _shown(line: tuple[str, str, str], timestamps: bool) -> str:  # noqa: FBT001
 
 def runs(options: argparse.Namespace) -> int:
     """List runs, the newest last."""
-    records = [folder.read() for folder in _workspace(options).all_runs()]
+    records = [{"run_id": folder.run_id, **folder.read()} for folder in _workspace(options).all_runs()]
     if options.json:
         sys.stdout.write(json.dumps(records, indent=2) + "\n")
         return 0
-    rows = [("run", "pipeline", "status", "started", "took", "steps")]
-    rows += [
-        (r["run_id"], r["pipeline"], r["status"], r["started_at"], words.duration(r["duration_s"]), _counts(r))
-        for r in records
-    ]
+    rows = [("run", "pipeline", "status", "started", "took", "steps"), *map(_row, records)]
     sys.stdout.write(words.table(rows) + "\n" if records else "no run yet\n")
     return 0
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    if not {"pipeline", "status", "started_at", "duration_s", "steps"} <= record.keys():
+        return record["run_id"], "", "unreadable", "", "", ""
+    took = words.duration(record["duration_s"])
+    return record["run_id"], record["pipeline"], record["status"], record["started_at"], took, _counts(record)
 
 
 def _counts(record: dict[str, Any]) -> str:

@@ -6,9 +6,9 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from harness.engine import standins
 from harness.engine.connection import connect
-from harness.engine.images import ImageResolver
+from harness.engine.images import standins
+from harness.engine.images.resolver import ImageResolver
 from harness.errors import EngineUnavailableError, UsageError
 from harness.report import words
 from harness.service.image_uris import parse_image_uri

@@ -134,7 +134,7 @@ def _resolve_images(
     dry: bool,
     progress: Callable[[str], None],
 ) -> tuple[Any, dict[str, ImageUse | HarnessError]]:
-    from harness.engine.images import ImageResolver  # noqa: PLC0415
+    from harness.engine.images.resolver import ImageResolver  # noqa: PLC0415
 
     settings = prepared.settings
     resolver = ImageResolver(

@@ -17,9 +17,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from harness.engine import _assembly, _bases, _scratch, standins
-from harness.engine._interpreters import find_interpreter
-from harness.engine._recipes import read_recipe
+from harness.engine.images import _assembly, _bases, _scratch, standins
+from harness.engine.images._interpreters import find_interpreter
+from harness.engine.images._recipes import read_recipe
 from harness.errors import ImageBuildError
 from harness.service.image_uris import parse_image_uri
 
@@ -433,8 +433,9 @@ def test_threads_that_want_the_same_image_build_it_once(client: docker.DockerCli
 def test_processes_that_want_the_same_image_build_it_once(client: docker.DockerClient, tiny: standins.StandIn):
     code = (
         "import sys, pathlib\n"
-        "from harness.engine import connection, standins\n"
-        "from harness.engine._recipes import read_recipe\n"
+        "from harness.engine import connection\n"
+        "from harness.engine.images import standins\n"
+        "from harness.engine.images._recipes import read_recipe\n"
         "standin = standins.StandIn.of(read_recipe(pathlib.Path(sys.argv[1])))\n"
         "standins.build(connection.connect(), standin, progress=print)\n"
     )

@@ -33,7 +33,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NullEngine:
     monkeypatch.setattr("harness.engine.connection.connect", Client)
     monkeypatch.setattr("harness.engine.docker.DockerEngine", lambda _: made)
     monkeypatch.setattr("harness.engine.sweep.sweep", lambda _: [])
-    monkeypatch.setattr("harness.engine.images.ImageResolver", lambda *_, **__: NullImages(missing={"gone"}))
+    monkeypatch.setattr("harness.engine.images.resolver.ImageResolver", lambda *_, **__: NullImages(missing={"gone"}))
     return made
 
 

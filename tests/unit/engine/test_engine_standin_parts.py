@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.engine import _bases, _debian, _indexes, _scratch, _sdists
-from harness.engine._interpreters import find_interpreter
-from harness.engine._layers import EPOCH, Tree
-from harness.engine._recipes import Patch, SourceDistribution
-from harness.engine._trees import place_packages, versions
-from harness.engine.standins import catalog
+from harness.engine.images import _bases, _debian, _indexes, _scratch, _sdists
+from harness.engine.images._interpreters import find_interpreter
+from harness.engine.images._layers import EPOCH, Tree
+from harness.engine.images._recipes import Patch, SourceDistribution
+from harness.engine.images._trees import place_packages, versions
+from harness.engine.images.standins import catalog
 from harness.errors import ImageBuildError, ImageError
 
 if TYPE_CHECKING:

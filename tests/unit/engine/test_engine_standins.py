@@ -12,8 +12,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import harness
-from harness.engine import _recipes
-from harness.engine.standins import StandIn, catalog, find
+from harness.engine.images import _recipes
+from harness.engine.images.standins import StandIn, catalog, find
 from harness.errors import ImageError
 from harness.service.image_uris import known_tags, parse_image_uri, public_accounts
 
@@ -171,7 +171,9 @@ def test_images_without_an_entrypoint_have_none_here():
 
 
 def test_asking_for_the_catalog_imports_no_docker():
-    code = "import sys; from harness.engine.standins import catalog; catalog(); sys.exit('docker' in sys.modules)"
+    code = (
+        "import sys; from harness.engine.images.standins import catalog; catalog(); sys.exit('docker' in sys.modules)"
+    )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

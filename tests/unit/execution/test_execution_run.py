@@ -48,7 +48,7 @@ class World:
         patch.setattr("harness.engine.connection.connect", self.connect)
         patch.setattr("harness.engine.docker.DockerEngine", lambda _: self.engine)
         patch.setattr("harness.engine.sweep.sweep", self.sweep)
-        patch.setattr("harness.engine.images.ImageResolver", self.resolver)
+        patch.setattr("harness.engine.images.resolver.ImageResolver", self.resolver)
 
     def connect(self) -> World:
         self.done.append("connect")

@@ -11,17 +11,17 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from harness.engine._indexes import pip_settings, uv_arguments, uv_environment
-from harness.engine._scratch import find_uv, run_tool
-from harness.engine._sdists import wheel_folder
+from harness.engine.images._indexes import pip_settings, uv_arguments, uv_environment
+from harness.engine.images._scratch import find_uv, run_tool
+from harness.engine.images._sdists import wheel_folder
 from harness.errors import ImageBuildError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.engine._indexes import Indexes
-    from harness.engine._layers import Tree
-    from harness.engine._recipes import Recipe
+    from harness.engine.images._indexes import Indexes
+    from harness.engine.images._layers import Tree
+    from harness.engine.images._recipes import Recipe
 
 __all__ = ["install_packages", "place_packages", "versions"]
 

@@ -6,11 +6,11 @@ import concurrent.futures
 import json
 from typing import TYPE_CHECKING, Any
 
-from harness.engine._bases import find_base
-from harness.engine._bytecode import compile_here, compile_in_container
-from harness.engine._layers import CREATED, Tree, load_image, parent_layers
-from harness.engine._recipes import LABEL
-from harness.engine._trees import install_packages, place_packages, versions
+from harness.engine.images._bases import find_base
+from harness.engine.images._bytecode import compile_here, compile_in_container
+from harness.engine.images._layers import CREATED, Tree, load_image, parent_layers
+from harness.engine.images._recipes import LABEL
+from harness.engine.images._trees import install_packages, place_packages, versions
 from harness.errors import ImageBuildError
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import docker
 
-    from harness.engine._bases import Base
-    from harness.engine._recipes import Recipe
+    from harness.engine.images._bases import Base
+    from harness.engine.images._recipes import Recipe
 
 __all__ = ["assemble"]
 

@@ -15,15 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.engine._bytecode import compile_here
-from harness.engine._layers import Tree
-from harness.engine._scratch import run_tool
+from harness.engine.images._bytecode import compile_here
+from harness.engine.images._layers import Tree
+from harness.engine.images._scratch import run_tool
 from harness.errors import ImageBuildError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from harness.engine._interpreters import Interpreter
+    from harness.engine.images._interpreters import Interpreter
 
 __all__ = ["PATH", "identity", "make_rootfs"]
 

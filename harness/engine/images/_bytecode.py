@@ -12,8 +12,8 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from harness.engine._layers import EPOCH
-from harness.engine._scratch import run_tool
+from harness.engine.images._layers import EPOCH
+from harness.engine.images._scratch import run_tool
 from harness.engine.labels import RUN, owner_labels
 from harness.errors import ImageBuildError
 

@@ -10,11 +10,11 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.engine import _debian, _rootfs
-from harness.engine._interpreters import Interpreter, find_interpreter
-from harness.engine._layers import CREATED, Layer, load_image
-from harness.engine._recipes import BUILDER, NAMESPACE
-from harness.engine._scratch import exclusively, scratch
+from harness.engine.images import _debian, _rootfs
+from harness.engine.images._interpreters import Interpreter, find_interpreter
+from harness.engine.images._layers import CREATED, Layer, load_image
+from harness.engine.images._recipes import BUILDER, NAMESPACE
+from harness.engine.images._scratch import exclusively, scratch
 from harness.errors import ImageBuildError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.engine._layers import Layer
-from harness.engine._scratch import run_tool
+from harness.engine.images._layers import Layer
+from harness.engine.images._scratch import run_tool
 from harness.errors import ImageBuildError
 
 if TYPE_CHECKING:

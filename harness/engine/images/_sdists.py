@@ -17,16 +17,16 @@ from email.parser import BytesHeaderParser
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from harness.engine._indexes import fetch
-from harness.engine._scratch import cache_folder, exclusively
+from harness.engine.images._indexes import fetch
+from harness.engine.images._scratch import cache_folder, exclusively
 from harness.errors import ImageBuildError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from harness.engine._indexes import Indexes
-    from harness.engine._recipes import SourceDistribution
+    from harness.engine.images._indexes import Indexes
+    from harness.engine.images._recipes import SourceDistribution
 
 __all__ = ["make_wheel", "wheel_folder"]
 

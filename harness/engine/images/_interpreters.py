@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.engine._scratch import find_uv
+from harness.engine.images._scratch import find_uv
 
 __all__ = ["Interpreter", "find_interpreter"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.engine._recipes import LABEL, NAMESPACE, Recipe, read_recipes
+from harness.engine.images._recipes import LABEL, NAMESPACE, Recipe, read_recipes
 from harness.errors import EngineError, ImageBuildError
 from harness.service.image_uris import DEFAULT_REGISTRY, is_public
 
@@ -153,8 +153,8 @@ def build(
         EngineError: The engine did not answer.
 
     """
-    from harness.engine._assembly import assemble  # noqa: PLC0415 - none of this is for `--help`
-    from harness.engine._scratch import exclusively, scratch  # noqa: PLC0415
+    from harness.engine.images._assembly import assemble  # noqa: PLC0415 - none of this is for `--help`
+    from harness.engine.images._scratch import exclusively, scratch  # noqa: PLC0415
 
     tag = standin.local_tag
     if is_built(client, standin):

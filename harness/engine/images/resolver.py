@@ -10,8 +10,8 @@ import concurrent.futures
 import threading
 from typing import TYPE_CHECKING, Any
 
-from harness.engine import standins
-from harness.engine.registry import PullPolicy, Registries
+from harness.engine.images import standins
+from harness.engine.images.registry import PullPolicy, Registries
 from harness.errors import EngineError, HarnessError, ImageError
 from harness.results import ImageUse
 from harness.service.image_uris import parse_image_uri
