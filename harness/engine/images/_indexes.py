@@ -26,7 +26,6 @@ from harness.errors import ImageBuildError
 
 __all__ = ["Indexes", "fetch", "pip_settings", "uv_arguments", "uv_environment"]
 
-PYPI = "https://pypi.org/simple"
 _TIMEOUT_S = 30
 
 
@@ -47,7 +46,19 @@ class Indexes(BaseModel):
     @property
     def urls(self) -> tuple[str, ...]:
         """Give every index, pip's main one first."""
-        return () if self.no_index else (self.index_url or PYPI, *self.extra_index_urls)
+        if self.no_index:
+            return ()
+        main = self.index_url or _pips_own_index()
+        return (main, *self.extra_index_urls) if main else self.extra_index_urls
+
+
+def _pips_own_index() -> str | None:
+    """Ask pip where it looks when nobody tells it; None where there is no pip."""
+    try:
+        from pip._internal.models.index import PyPI  # noqa: PLC0415 - a third of a second, for builds only
+    except ImportError:
+        return None
+    return str(PyPI.simple_url)
 
 
 def pip_settings() -> Indexes:

@@ -81,7 +81,8 @@ def test_uvs_own_settings_win_over_pips(pip_conf: Path, monkeypatch: pytest.Monk
 
 def test_without_settings_packages_come_from_pypi(pip_conf: Path):
     assert not pip_conf.exists()
-    assert _indexes.pip_settings().urls == ("https://pypi.org/simple",)
+    assert _indexes.pip_settings().urls == (_indexes._pips_own_index(),)
+    assert "pypi" in _indexes.pip_settings().urls[0]
     assert _indexes.uv_environment(_indexes.pip_settings()) == {}
 
 
