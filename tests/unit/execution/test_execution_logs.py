@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.execution.logs import StepLog, read_log
+from harness.execution.logs import StepLog, follow_log, read_log
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 MIB = 1024 * 1024
@@ -228,6 +228,41 @@ def test_reading_stops_at_the_end_of_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_bytes(b"2026-01-01T00:00:00.000000Z stdout whole\n2026-01-01T00:00:00.000001Z std")
 
     assert [(stream, text) for _, stream, text in read_log(tmp_path / "log.txt")] == [("stdout", "whole"), ("std", "")]
+
+
+# following
+
+
+def test_a_log_is_followed_from_where_the_last_look_ended(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"t1 stdout a\nt2 stdout b\n")
+    first = list(follow_log(path, 0, over=False))
+
+    with path.open("ab") as handle:
+        handle.write(b"t3 stderr c\n")
+    second = list(follow_log(path, first[-1][1], over=False))
+
+    assert [line for line, _ in first] == [("t1", "stdout", "a"), ("t2", "stdout", "b")]
+    assert [line for line, _ in second] == [("t3", "stderr", "c")]
+    assert second[-1][1] == path.stat().st_size
+
+
+def test_a_line_that_is_being_written_waits_for_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"t1 stdout a\nt2 stdout ha")
+
+    assert [line for line, _ in follow_log(path, 0, over=False)] == [("t1", "stdout", "a")]
+
+    with path.open("ab") as handle:
+        handle.write(b"lf\n")
+    assert [line for line, _ in follow_log(path, 12, over=False)] == [("t2", "stdout", "half")]
+
+
+def test_a_line_that_will_never_end_is_shown_when_all_is_over(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_bytes(b"t1 stdout ha")
+
+    assert [line for line, _ in follow_log(path, 0, over=True)] == [("t1", "stdout", "ha")]
 
 
 @settings(deadline=None, max_examples=60)
