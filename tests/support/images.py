@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.engine._bases import find_base
+from harness.engine.images._bases import find_base
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
