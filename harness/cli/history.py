@@ -13,6 +13,7 @@ from harness.errors import EngineUnavailableError, NothingToDoError, RunNotFound
 from harness.execution.logs import follow_log
 from harness.execution.workspace import RunFolder, Workspace
 from harness.report import words
+from harness.storage.files import storage_errors
 
 if TYPE_CHECKING:
     import argparse
@@ -82,12 +83,13 @@ def _counts(record: dict[str, Any]) -> str:
 def clean(options: argparse.Namespace) -> int:
     """Remove what is left of runs."""
     workspace = _workspace(options)
-    removed = _clean_engine(workspace)
+    removed = _clean_engine(workspace, old_images=options.images)
     if options.runs:
         for folder in workspace.all_runs():
             if folder.read().get("status") == "Executing" and _is_alive(folder):
                 continue
-            shutil.rmtree(folder.path)
+            with storage_errors(f"removing the folder of run {folder.run_id}"):
+                shutil.rmtree(folder.path)
             removed.append(f"run {folder.run_id}")
     if not removed:
         raise NothingToDoError("nothing to clean")
@@ -95,9 +97,10 @@ def clean(options: argparse.Namespace) -> int:
     return 0
 
 
-def _clean_engine(workspace: Workspace) -> list[str]:
+def _clean_engine(workspace: Workspace, *, old_images: bool) -> list[str]:
     from harness.engine import labels  # noqa: PLC0415
     from harness.engine.connection import connect  # noqa: PLC0415
+    from harness.engine.images.standins import remove_superseded  # noqa: PLC0415
     from harness.engine.sweep import sweep  # noqa: PLC0415
 
     try:
@@ -106,7 +109,8 @@ def _clean_engine(workspace: Workspace) -> list[str]:
         sys.stderr.write(f"harness: the engine is left out: {error.message}\n")
         return []
     try:
-        return sweep(client, kept_too=lambda own: own.get(labels.WORKSPACE) == str(workspace.root))
+        removed = sweep(client, kept_too=lambda own: own.get(labels.WORKSPACE) == str(workspace.root))
+        return [*removed, *remove_superseded(client)] if old_images else removed
     finally:
         client.close()
 

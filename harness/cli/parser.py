@@ -180,6 +180,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _workspace(clean)
     clean.add_argument("--runs", action="store_true", help="remove the folders of all runs that have ended too")
+    clean.add_argument("--images", action="store_true", help="remove stand-in images of earlier recipes too")
     clean.set_defaults(call=_lazily("history", "clean"))
 
     images = verbs.add_parser(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
 import os
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from harness.service.image_uris import ImageUri
 
-__all__ = ["LABEL", "NAMESPACE", "StandIn", "build", "catalog", "find", "is_built", "superseded"]
+__all__ = ["LABEL", "NAMESPACE", "StandIn", "build", "catalog", "find", "is_built", "remove_superseded", "superseded"]
 
 
 class StandIn(BaseModel):
@@ -123,6 +124,23 @@ def superseded(client: docker.DockerClient) -> tuple[str, ...]:
     images = client.images.list(filters={"label": LABEL})
     names = {tag.removeprefix("localhost/") for image in images for tag in image.tags}  # podman's way to say "here"
     return tuple(sorted(name for name in names - current if name.startswith(f"{NAMESPACE}/")))
+
+
+def remove_superseded(client: docker.DockerClient) -> list[str]:
+    """Remove the images that `superseded` names, but for those that a container still uses.
+
+    Returns:
+        What was removed, for the screen.
+
+    """
+    from docker.errors import APIError  # noqa: PLC0415 - `--help` does not pay for it
+
+    removed = []
+    for name in superseded(client):
+        with contextlib.suppress(APIError):
+            client.images.remove(name)
+            removed.append(f"image {name}")
+    return removed
 
 
 def build(
