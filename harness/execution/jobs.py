@@ -54,6 +54,7 @@ __all__ = ["EMULATED_JOBS", "FinishedStep", "JobRunner", "RunContext", "bug_of_o
 EMULATED_JOBS = {"Processing": "ProcessingJobName", "Training": "TrainingJobName"}
 _FAILURE_FILE_BYTES = 8 * 1024  # 1,024 characters are used; UTF-8 has up to four bytes for one
 _STALE_WORK = "work"
+_INTERRUPTED = "stopped: the run was interrupted"
 
 
 class Images(Protocol):
@@ -105,6 +106,8 @@ class _Attempt:
     staged: list[StagedHost] = field(default_factory=list)
     log: StepLog | None = None
     waited: JobWait | None = None
+    interrupted: bool = False
+    """Whether its containers were ended because the run was, whatever exit codes they gave then."""
     end: JobEnd | None = None
     published: list[Published] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -269,6 +272,7 @@ class JobRunner:
                 prepared.stop(0)
             prepared.start()
             attempt.waited = prepared.wait(job.max_runtime_s, grace_s=settings.stop_grace_s)
+            attempt.interrupted = self._stopped.is_set()
             prepared.collect()
         finally:
             with self._lock:
@@ -313,18 +317,22 @@ class JobRunner:
             killed_by_us=waited.ended_by_us,
             memory_mib=job.hosts[0].limits.memory_mib,
         )
+        if attempt.interrupted:
+            # What we did ourselves is no failure of the algorithm, 137 no riddle, and a program that heeded SIGTERM
+            # and ended with 0 has not done its work.
+            interrupted = {"status": "Stopped", "secondary": "Stopped", "failure_reason": "", "causes": (_INTERRUPTED,)}
+            attempt.end = attempt.end.model_copy(update=interrupted)
 
     def _publish(self, attempt: _Attempt, job: JobSpec) -> None:
         """Put into the store what the job's end allows; an interrupted job publishes nothing."""
         end = attempt.end
         assert end is not None  # noqa: S101 – judged before
-        interrupted = self._stopped.is_set() and end.status != "Completed"
         allowed = {
             "Completed": {"completed", "stopped too", "always"},
             "Stopped": {"stopped too", "always"},
             "Failed": {"always"},
         }[end.status]
-        due = [] if interrupted else [one for one in job.publications if one.when in allowed]
+        due = [] if attempt.interrupted else [one for one in job.publications if one.when in allowed]
         for number, publication in enumerate(due, start=1):
             with files.storage_errors(f"publishing {publication.name} of step {attempt.step.name}"):
                 done = publish(
@@ -381,12 +389,9 @@ class JobRunner:
         status: Any = {"Completed": "Succeeded", "Failed": "Failed", "Stopped": "Stopped", None: "Failed"}[
             end.status if end else None
         ]
-        kind: Any = None if status == "Succeeded" else "algorithm"
+        kind: Any = None if status == "Succeeded" else "interrupted" if attempt.interrupted else "algorithm"
         reason = outcome.step_reason(end.failure_reason) if end else ""
         cause = "; ".join(end.causes) if end else ""
-        if end and self._stopped.is_set() and status != "Succeeded":
-            # What we did ourselves is no failure of the algorithm, and 137 no riddle.
-            status, kind, reason, cause = "Stopped", "interrupted", "", "stopped: the run was interrupted"
         return StepResult(
             name=attempt.step.name,
             type=attempt.step.type,
