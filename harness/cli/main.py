@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -20,9 +21,7 @@ BUG = 5
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code."""
-    import signal  # noqa: PLC0415 – cheap, and only needed here
-
-    from harness.errors import HarnessError  # noqa: PLC0415
+    from harness.errors import HarnessError  # noqa: PLC0415 – cheap, and only needed here
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows a ? where it has no letter
@@ -32,14 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not hasattr(options, "call"):
         parser.print_help()
         return 2
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    _heed_signals()
     try:
         return int(options.call(options))
     except HarnessError as error:
-        sys.stderr.write(f"harness: {error}\n")
+        _tell(f"harness: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("harness: interrupted\n")
+        _tell("harness: interrupted\n")
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
@@ -48,9 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("HARNESS_DEBUG"):
             raise
         place = _keep_traceback()
-        sys.stderr.write(f"harness: a bug of the harness itself: {type(error).__name__}: {error}\n")
-        sys.stderr.write(f"  → please report it, with {place}\n")
+        _tell(f"harness: a bug of the harness itself: {type(error).__name__}: {error}\n")
+        _tell(f"  → please report it, with {place}\n")
         return BUG
+
+
+def _tell(text: str) -> None:
+    """Write to standard error; the exit code stands, whether somebody reads it or not."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
 
 
 def _keep_traceback() -> str:
@@ -60,6 +65,16 @@ def _keep_traceback() -> str:
     with tempfile.NamedTemporaryFile("w", prefix="harness-error-", suffix=".txt", delete=False) as handle:
         handle.write(traceback.format_exc())
     return handle.name
+
+
+def _heed_signals() -> None:
+    """Take SIGTERM, and SIGHUP of a terminal that was closed, as Ctrl-C; what is ignored (nohup) stays so."""
+    import signal  # noqa: PLC0415 – cheap, and only needed here
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _as_interrupt)
 
 
 def _as_interrupt(_number: int, _frame: object) -> None:

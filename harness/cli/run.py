@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli._answer import answer
 from harness.config import Settings, load_settings
 from harness.execution.run import plan_pipeline, prepare, run_pipeline
 from harness.report.console import Console
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     console = Console(show_lines=not options.quiet)
     result = run_pipeline(prepared, observers=[console], progress=console.say)
     if options.json:
-        sys.stdout.write(run_document(result) + "\n")
+        answer(run_document(result))
     return int(result.exit_code)
 
 
@@ -45,7 +45,6 @@ def plan(options: argparse.Namespace) -> int:
     """Show a plan; the exit code is the one that a run would have before its first container."""
     source = find_source(options.pipeline)
     made = plan_pipeline(prepare(source, _settings(options, source)))
-    sys.stdout.write((plan_document(made) if options.json else plan_text(made)) + "\n")
-    sys.stdout.flush()
+    answer(plan_document(made) if options.json else plan_text(made))
     made.check()
     return 0

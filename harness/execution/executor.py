@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["PipelineExecutor"]
 
 STEP_FAILURE = "Step failure: One or multiple steps failed."
-_SIGNALS = ("SIGINT", "SIGTERM")
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # the last one: the terminal was closed
 
 
 class PipelineExecutor:
@@ -45,8 +45,8 @@ class PipelineExecutor:
     def run(self) -> RunResult:
         """Run every step that can run.
 
-        The first SIGINT or SIGTERM ends the containers politely, the second at once; either way the result is complete
-        and nothing is left in the engine.
+        The first SIGINT, SIGTERM or SIGHUP ends the containers politely, the second at once; either way the result is
+        complete and nothing is left in the engine.
         """
         journal, settings = self.context.journal, self.context.settings
         definition = self.examined.definition
@@ -248,13 +248,17 @@ class PipelineExecutor:
 
 @contextlib.contextmanager
 def _signals_into(put: Callable[[int], Any]) -> Iterator[None]:
-    """Take SIGINT and SIGTERM as messages while a run goes; only the main thread can."""
+    """Take signals as messages while a run goes; only the main thread can. What is ignored stays so (nohup)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {name: signal.signal(getattr(signal, name), lambda number, _frame: put(number)) for name in _SIGNALS}
+    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    heeded = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in heeded:
+        signal.signal(number, lambda number, _frame: put(number))
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in heeded.items():
+            signal.signal(number, handler)
