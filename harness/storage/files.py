@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "alone_in",
     "clone",
     "link_or_clone",
     "make_folders",
@@ -80,6 +81,23 @@ def write_text(path: Path, text: str, *, mode: int = FILE_MODE) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder for a moment, where the system can do that."""
+    try:
+        import fcntl  # noqa: PLC0415 – not on every platform
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def clone(source: Path, target: Path) -> None:

@@ -109,9 +109,10 @@ def bring_in(given: GivenInput, store: BucketStore, record: Path) -> int:
             written += 1
         now[uri] = {"source": signature, "stored": _stamp(target)}
     if now != before:
-        known = _read_record(record)  # again: another run may have written meanwhile
-        known[given.uri] = {"path": str(given.path), "objects": now}
-        files.write_text(record, json.dumps(known, indent=1, sort_keys=True))
+        with files.alone_in(record.parent):
+            known = _read_record(record)  # again: another run may have written meanwhile
+            known[given.uri] = {"path": str(given.path), "objects": now}
+            files.write_text(record, json.dumps(known, indent=1, sort_keys=True))
     return written
 
 
