@@ -27,8 +27,6 @@ class Client:
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NullEngine:
     """Stand in an empty folder, with the null engine in Docker's place."""
     monkeypatch.chdir(tmp_path)
-    for name in ("HARNESS_WORKSPACE", "HARNESS_JOBS", "HARNESS_PULL", "HARNESS_REGION", "HARNESS_STAGING"):
-        monkeypatch.delenv(name, raising=False)
     made = NullEngine({"A": Script(log=["hello"])})
     monkeypatch.setattr("harness.engine.connection.connect", Client)
     monkeypatch.setattr("harness.engine.docker.DockerEngine", lambda _: made)
