@@ -5,6 +5,7 @@ Container contract a.9, b.1, b.7 and the part DECIDED (4, 5, 6). Pure: what the 
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Literal
 
@@ -143,11 +144,19 @@ def final_metrics(definitions: Sequence[Mapping[str, str]], lines: Iterable[str]
         escaped = escape_control(line)
         for name, pattern in compiled:
             for found in pattern.finditer(escaped):
-                try:
-                    last[name] = float(found[1] if pattern.groups else found[0])
-                except (TypeError, ValueError):
-                    continue  # the expression matched something that is no number: no data point, as on the service
+                value = _number(found[1] if pattern.groups else found[0])
+                if value is not None:
+                    last[name] = value
     return [{"MetricName": name, "Value": last[name]} for name, _ in compiled if name in last]
+
+
+def _number(text: str | None) -> float | None:
+    """Read a metric's value; None for what is no number to CloudWatch either, NaN and infinities among it."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and "_" not in (text or "") else None
 
 
 def metric_pattern(text: str) -> re.Pattern[str] | None:

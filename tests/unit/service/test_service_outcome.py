@@ -236,8 +236,16 @@ def test_without_a_group_the_whole_match_is_the_number() -> None:
     assert final_metrics([metric("m", r"\d+\.\d+")], ["loss 0.125"]) == [{"MetricName": "m", "Value": 0.125}]
 
 
-def test_what_is_no_number_is_no_value() -> None:
-    assert final_metrics([metric("m", r"m=(\S+)")], ["m=1", "m=oops"]) == [{"MetricName": "m", "Value": 1.0}]
+@pytest.mark.parametrize("text", ["oops", "nan", "NaN", "inf", "-inf", "1_000", "1,5", "0x10"])
+def test_what_is_no_number_is_no_value(text: str) -> None:
+    assert final_metrics([metric("m", r"m=(\S+)")], ["m=1", f"m={text}"]) == [{"MetricName": "m", "Value": 1.0}]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-3", 0.001), ("-2", -2.0), (".5", 0.5), ("1E5", 100000.0), ("+3.", 3.0)]
+)
+def test_numbers_of_every_form_are_values(text: str, value: float) -> None:
+    assert final_metrics([metric("m", r"m=(\S+)")], [f"m={text}"]) == [{"MetricName": "m", "Value": value}]
 
 
 def test_a_group_that_took_no_part_is_no_value() -> None:
