@@ -308,7 +308,7 @@ class JobRunner:
                     )
             if job.kind == "Processing" and output:
                 attempt.exit_message += files.read_text(output, "message", limit_bytes=outcome.MAX_MESSAGE_BYTES) or ""
-        attempt.exit_message = attempt.exit_message[: outcome.MAX_MESSAGE_BYTES]
+        attempt.exit_message = attempt.exit_message.encode()[: outcome.MAX_MESSAGE_BYTES].decode(errors="ignore")
         attempt.end = outcome.judge(
             job.kind,
             waited.ends,

@@ -340,6 +340,14 @@ def test_a_message_is_kept_whatever_the_end_and_cut_at_one_kib(simulation: Simul
     assert run.step("A").exit_message == run.step("B").exit_message == "m" * 1024
 
 
+def test_the_messages_of_several_hosts_have_one_kib_together(simulation: Simulate) -> None:
+    run = simulation({"A": Script(files={"/opt/ml/output/message": "ü" * 400}, runs_s=1)})
+
+    run.run(prepare("A", hosts=2))
+
+    assert run.step("A").exit_message == "ü" * 512
+
+
 def test_several_hosts_share_the_work_and_the_verdict(simulation: Simulate) -> None:
     scripts = {
         "Train/algo-1": Script(files={"/opt/ml/model/rank-0": "0"}, runs_s=5),
