@@ -124,7 +124,7 @@ def _from_pyproject(path: Path) -> dict[str, Any]:
     try:
         import tomllib  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
     except ImportError:  # Python 3.10
-        raise ConfigurationError(f"{path}: [tool.harness] needs Python 3.11 or newer; use {FILE_NAME}") from None
+        import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
     try:
         values = tomllib.loads(text)["tool"]["harness"]
     except (tomllib.TOMLDecodeError, KeyError) as error:

@@ -176,7 +176,10 @@ class PipelineExecutor:
             ending = "not emulated"
         outcome = None if result.outcome is None else result.outcome == "True"
         self.context.journal.write(
-            "step.finished", step=result.name, result=result.model_dump(mode="json"), tail=list(finished.tail)
+            "step.finished",
+            step=result.name,
+            result=result.model_dump(mode="json"),
+            tail=[] if result.status == "Succeeded" else list(finished.tail),
         )
         gone = schedule.finish(result.name, ending, outcome=outcome)
         if outcome is not None:

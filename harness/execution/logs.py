@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["StepLog", "follow_log", "read_log"]
 
 _MAX_LINE_BYTES = 1024 * 1024
-_TAIL_LINES = 40
+_TAIL_LINES = 200  # a traceback through a framework has its head far above its end
 
 
 class StepLog:

@@ -5,6 +5,8 @@ Everything goes to standard error: standard output belongs to ``--json``.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import threading
 from typing import Any, TextIO
@@ -23,6 +25,7 @@ _MARKS = {
     "NotStarted": ("–", 90),
 }
 _REMARK_CHARACTERS = 100
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])?")
 
 
 class Console:
@@ -31,7 +34,7 @@ class Console:
     def __init__(self, stream: TextIO | None = None, *, colour: bool | None = None, show_lines: bool = True) -> None:
         """Write to a stream; colours only where a terminal reads, unless said otherwise."""
         self._stream = stream or sys.stderr
-        self._colour = self._stream.isatty() if colour is None else colour
+        self._colour = (self._stream.isatty() and not os.environ.get("NO_COLOR")) if colour is None else colour
         self._show_lines = show_lines
         self._lock = threading.Lock()
         self._width = 0
@@ -59,7 +62,7 @@ class Console:
         hosts.add(host)
         name = f"{step}/{host}" if len(hosts) > 1 else step
         # A progress bar overwrites itself: what it would show at the end of the line.
-        shown = text.rstrip("\r").rpartition("\r")[2]
+        shown = _printable(text.rstrip("\r").rpartition("\r")[2], colour=self._colour)
         self._print(f"{self._prefix(step, name)} {shown}")
 
     # events
@@ -155,6 +158,14 @@ class Console:
                 self._stream.flush()
             except (BrokenPipeError, ValueError):
                 return  # nobody reads any more; the run goes on, its files are complete
+
+
+def _printable(text: str, *, colour: bool) -> str:
+    """Take out what would move the cursor or rename the window; a container's colours stay where colours are shown."""
+    if text.isprintable():
+        return text
+    kept = _ESCAPE.sub(lambda found: found[0] if colour and found[0].endswith("m") else "", text)
+    return "".join(c for c in kept if c >= " " or c in "\t\x1b")
 
 
 def _remark(step: dict[str, Any], tail: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def project(text: str) -> None:
-    if sys.version_info < (3, 11):
-        pytest.skip("[tool.harness] needs tomllib, which came with Python 3.11")
     Path("pyproject.toml").write_text(text, encoding="utf-8")
 
 

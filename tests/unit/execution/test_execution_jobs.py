@@ -394,7 +394,7 @@ def test_lines_are_shown_while_the_job_runs_and_kept_in_its_log(simulation: Simu
         def line(self, *line: str) -> None:
             shown.append(line)
 
-    run = simulation({"Prepare": Script(log=["one", ("stderr", "two")])})
+    run = simulation({"Prepare": Script(log=["one", ("stderr", "two")], exit_code=3)})
 
     run.run(prepare(), observers=[Watcher()])
 

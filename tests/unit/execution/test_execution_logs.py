@@ -179,10 +179,10 @@ def test_hosts_have_files_of_their_own_and_one_tail(tmp_path: Path) -> None:
     assert taken.log.tail == ["two"]
 
 
-def test_the_tail_has_the_last_forty_lines(taken: Taken) -> None:
-    taken.take("".join(f"line {number}\n" for number in range(100)).encode())
+def test_the_tail_has_the_last_two_hundred_lines(taken: Taken) -> None:
+    taken.take("".join(f"line {number}\n" for number in range(300)).encode())
 
-    assert taken.log.tail == [f"line {number}" for number in range(60, 100)]
+    assert taken.log.tail == [f"line {number}" for number in range(100, 300)]
 
 
 def test_a_log_that_nobody_wrote_to_is_an_empty_file(taken: Taken) -> None:

@@ -178,3 +178,23 @@ def test_an_event_that_nobody_knows_is_passed_over() -> None:
     Console(out).event({"event": "something.new"})
 
     assert out.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "plain", "coloured"),
+    [
+        ("a\x1b[31mred\x1b[0m", "ared", "a\x1b[31mred\x1b[0m"),
+        ("up\x1b[2A\x1b[2Kover", "upover", "upover"),
+        ("\x1b]0;a window's name\x07after", "after", "after"),
+        ("tab\there", "tab\there", "tab\there"),
+        ("bell\x07 and null\x00", "bell and null", "bell and null"),
+        ("half an escape \x1b", "half an escape ", "half an escape "),
+        ("äöü – ✔", "äöü – ✔", "äöü – ✔"),
+    ],
+)
+def test_a_containers_line_cannot_move_the_cursor(text: str, plain: str, coloured: str):
+    for colour, expected in ((False, plain), (True, coloured)):
+        stream = io.StringIO()
+        Console(stream, colour=colour).line("Step", "algo-1", "stdout", text)
+
+        assert stream.getvalue().rstrip("\n").endswith(f" {expected}")
