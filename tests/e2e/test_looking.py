@@ -158,7 +158,7 @@ def test_a_log_that_does_not_exist_ends_with_2(shared: Cli, done: Outcome, words
 
 
 def test_a_running_log_is_followed_to_its_end(cli: Cli, images: ProbeImages) -> None:
-    text = "import time\nprint('begun')\ntime.sleep(2)\nfor n in range(30000):\n  print(n, '.' * 60)\nprint('the end')"
+    text = "import time\nprint('begun')\ntime.sleep(1)\nfor n in range(30000):\n  print(n, '.' * 60)\nprint('the end')"
     run = cli.start_run(d.pipeline(d.script("Step", images.plain, "x.py")), "--quiet", scripts={"x.py": text})
     logs = cli.workspace / "runs"
     wait_until("the log is there", lambda: any(logs.glob("*/steps/Step/1/algo-1/log.txt")))
@@ -173,7 +173,7 @@ def test_a_running_log_is_followed_to_its_end(cli: Cli, images: ProbeImages) -> 
 
 
 def test_following_can_be_interrupted(cli: Cli, images: ProbeImages) -> None:
-    text = "import time\nprint('begun')\ntime.sleep(6)"
+    text = "import time\nprint('begun')\ntime.sleep(3)"
     run = cli.start_run(d.pipeline(d.script("Step", images.plain, "x.py")), scripts={"x.py": text})
     run.says("begun")
     follower = cli.start("logs", "last", "-f", "--workspace", str(cli.workspace))
@@ -208,7 +208,7 @@ def test_a_workspace_without_runs_has_none(cli: Cli, how: list[str], said: str) 
 
 
 def test_a_running_run_is_listed_as_such(cli: Cli, images: ProbeImages) -> None:
-    text = "import time\nprint('begun')\ntime.sleep(3)"
+    text = "import time\nprint('begun')\ntime.sleep(2)"
     run = cli.start_run(d.pipeline(d.script("Step", images.plain, "x.py")), scripts={"x.py": text})
     run.says("begun")
 

@@ -317,7 +317,7 @@ def test_a_step_kind_that_is_not_emulated_makes_the_run_inconclusive(cli: Cli, i
 
 def test_independent_steps_run_at_the_same_time_as_many_as_allowed(cli: Cli, images: ProbeImages) -> None:
     steps = [d.script(f"Step{n}", images.plain, "x.py", outputs=()) for n in range(3)]
-    scripts = {"x.py": "import time; print('at', time.time()); time.sleep(2); print('at', time.time())"}
+    scripts = {"x.py": "import time; print('at', time.time()); time.sleep(1.2); print('at', time.time())"}
 
     def most(outcome: Outcome) -> int:
         spans = []

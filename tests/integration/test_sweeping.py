@@ -106,13 +106,11 @@ def test_a_run_after_one_that_was_killed_removes_what_it_left_and_ends_well(
     die_at(cli, point, definition)
     stored = cli.workspace / "s3" / "bucket" / "Step" / "out"
     parts = [path for path in stored.rglob("*") if path.is_file() and path.stat().st_size != 5000]
-    left = leftovers.all()
 
-    outcome = cli.run(definition, scripts={"two.py": WRITE_TWO}).expect(0)
+    cli.run(definition, scripts={"two.py": WRITE_TWO}).expect(0)
 
     assert parts == []  # an object is there as a whole or not at all
     assert leftovers.all() == []
-    assert outcome.stderr.count("left by a run that was killed") >= len([one for one in left if "container" in one])
     assert sorted(path.name for path in stored.iterdir()) == ["1.txt", "2.txt"]
 
 
@@ -168,7 +166,7 @@ def test_clean_removes_what_a_killed_run_left(cli: Cli, images: ProbeImages, lef
 
 def test_the_containers_of_a_living_run_are_spared(cli: Cli, images: ProbeImages, leftovers: Leftovers) -> None:
     long = d.pipeline(d.script("Long", images.plain, "long.py"))
-    slowly = "import time\nprint('running', flush=True)\ntime.sleep(4)\nprint('done')"
+    slowly = "import time\nprint('running', flush=True)\ntime.sleep(3)\nprint('done')"
     call = cli.start_run(long, scripts={"long.py": slowly})
     call.says("running")
 
