@@ -44,8 +44,10 @@ class Recorder:
         self.ended: list[str] = []
 
     def chunk(self, host: str, stream: str, data: bytes) -> None:
-        """Keep some bytes."""
+        """Keep some bytes; what comes after the end is lost, as with a file that was closed."""
         with self._lock:
+            if host in self.ended:
+                return
             self._chunks.setdefault((host, stream), []).append(data)
 
     def restart(self, host: str) -> None:
