@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import json
 import queue
 import signal
 import threading
@@ -11,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from harness.definition import conditions, resolve, text_of
+from harness.engine.labels import owner_labels
 from harness.errors import ExpressionError, HarnessError
 from harness.execution.events import now
 from harness.execution.jobs import EMULATED_JOBS, FinishedStep, JobRunner, RunContext, bug_of_ours
@@ -246,6 +248,7 @@ class PipelineExecutor:
     def _write_record(self, status: str) -> None:
         """Leave a record from the start: a run that is killed can still be listed."""
         record = self._record("Interrupted", (), 130, None).model_copy(update={"status": status})
+        files.write_text(self.context.folder.owner, json.dumps(owner_labels()) + "\n")
         files.write_text(self.context.folder.record, record.model_dump_json(indent=2, warnings=False) + "\n")
 
 

@@ -6,7 +6,7 @@
       s3/<bucket>/<key>      the buckets
       imports.json           what --input brought in, to copy only what changed
       tmp/                   what is not finished
-      runs/<run id>/         run.json, events.jsonl, definition.json
+      runs/<run id>/         run.json, events.jsonl, definition.json, owner.json
         steps/<step>/<attempt>/   request.json, describe.json
           <host>/                 container.json, run-again.sh, log.txt, and the mounted trees
 """
@@ -18,6 +18,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from harness.engine.labels import owner_is_dead
 from harness.errors import RunNotFoundError, StorageError
 from harness.storage import files
 from harness.storage.bucket import BucketStore
@@ -35,6 +36,8 @@ class RunFolder:
         self.path = path
         self.record = path / "run.json"
         self.events = path / "events.jsonl"
+        self.owner = path / "owner.json"
+        """Which process runs it."""
 
     @property
     def run_id(self) -> str:
@@ -46,12 +49,14 @@ class RunFolder:
         return self.path / "steps" / step / str(number)
 
     def read(self) -> dict[str, Any]:
-        """Read ``run.json``; empty where it is missing or broken."""
-        try:
-            record = json.loads(self.record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return record if isinstance(record, dict) else {}
+        """Read ``run.json``; empty where it is missing or broken.
+
+        A run whose process was killed could not write its end: it reads as interrupted.
+        """
+        record = _read_json(self.record)
+        if record.get("status") == "Executing" and owner_is_dead(_read_json(self.owner)):
+            record["status"] = "Interrupted"
+        return record
 
     def log_files(self, step: str) -> list[tuple[str, str, Path]]:
         """List a step's logs: attempt, host, file."""
@@ -66,6 +71,14 @@ class RunFolder:
             return []
         folders = [folder for folder in home.iterdir() if any(folder.glob("*/*/log.txt"))]
         return [folder.name for folder in sorted(folders, key=lambda folder: folder.stat().st_ctime_ns)]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class Workspace:

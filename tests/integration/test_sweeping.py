@@ -155,6 +155,19 @@ def test_a_real_kill_while_a_container_runs_is_swept_by_the_next_run(
     assert leftovers.all() == []
 
 
+def test_a_killed_run_is_known_to_be_over(cli: Cli, images: ProbeImages) -> None:
+    die_at(cli, "before collect", two_files(images))
+
+    listed = cli.call("runs", "--workspace", str(cli.workspace)).expect(0)
+    followed = cli.call("logs", "last", "-f", "--workspace", str(cli.workspace), limit_s=20).expect(0)
+    cleaned = cli.call("clean", "--runs", "--workspace", str(cli.workspace)).expect(0)
+
+    assert "Interrupted" in listed.stdout
+    assert "[Step] hello" in followed.stdout
+    assert "removed run " in cleaned.stdout
+    assert list((cli.workspace / "runs").iterdir()) == []
+
+
 def test_clean_removes_what_a_killed_run_left(cli: Cli, images: ProbeImages, leftovers: Leftovers) -> None:
     die_at(cli, "after start", two_files(images))
 
