@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support import definitions as d
 from support import user as users
+from support.images import UID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,6 +174,19 @@ def test_a_strict_umask_of_the_caller_does_not_keep_an_images_own_user_out(
     outcome.expect(0)
     assert "1234 1,2" in outcome.stderr
     assert_all_theirs(user, their_cli)
+
+
+@pytest.mark.xfail(strict=True, reason="staged folders belong to the caller: root's on the service")
+def test_an_image_whose_user_has_the_callers_number_can_write_no_more_than_on_the_service(
+    user: User, their_cli: Cli, images: ProbeImages
+) -> None:
+    assert user.uid == UID
+    text = "open('/opt/ml/processing/out/x', 'w')"
+
+    outcome = their_cli.run(d.pipeline(d.script("Step", images.callers, "x.py")), scripts={"x.py": text})
+
+    assert outcome.exit_code == 1
+    assert "Permission denied" in outcome.stderr
 
 
 def test_a_user_who_may_not_use_the_engine_is_told_so(user: User, their_cli: Cli, images: ProbeImages) -> None:

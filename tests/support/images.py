@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import tarfile
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import docker
+
+from harness.engine import labels
 from harness.engine.images._bases import find_base
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import docker
-
-__all__ = ["ProbeImages", "build", "remove"]
+__all__ = ["UID", "ProbeImages", "build", "remove"]
 
 PYTHON = "3.10"  # the stand-ins' own: made once for both
 REPOSITORY = "sagemaker-harness-tests/probe"
+UID = 54321
+_OWNER = "sagemaker-harness-tests.owner"
 BAKED_ENVIRONMENT = {"BAKED": "in the image", "OVERRIDDEN": "by nobody"}
 _SCRIPT = Path(__file__).with_name("probe.py")
 
@@ -42,10 +46,12 @@ class ProbeImages:
     """USER 1234, with a script that needs no rights."""
     volume: str
     """VOLUME /scratch."""
+    callers: str
+    """USER 54321, which is who calls the command line where somebody who is not root does."""
 
     def all(self) -> tuple[str, ...]:
         """Give every tag."""
-        return (self.plain, self.entry, self.command, self.workdir, self.user, self.volume)
+        return tuple(getattr(self, entry.name) for entry in fields(self))
 
 
 def build(client: docker.DockerClient) -> ProbeImages:
@@ -60,8 +66,11 @@ def build(client: docker.DockerClient) -> ProbeImages:
         "workdir": ("WORKDIR /srv/work",),
         "user": ("USER 1234",),
         "volume": ('VOLUME ["/scratch"]',),
+        "callers": (f"USER {UID}",),
     }
+    _remove_those_of_dead_sessions(client)
     settings = [f"ENV {name}={json.dumps(value)}" for name, value in BAKED_ENVIRONMENT.items()]
+    settings.append(f"LABEL {_OWNER}={json.dumps(json.dumps(labels.owner_labels()))}")
     made = api.create_container(base.image, command=["true"])["Id"]
     try:
         api.put_archive(made, "/", _files(base.executable))
@@ -76,6 +85,13 @@ def remove(client: docker.DockerClient, images: ProbeImages) -> None:
     """Take the session's images away again; the base stays, since stand-ins use it too."""
     for tag in images.all():
         client.images.remove(tag, force=True)
+
+
+def _remove_those_of_dead_sessions(client: docker.DockerClient) -> None:
+    for image in client.images.list(filters={"label": _OWNER}):
+        if labels.owner_is_dead(json.loads(image.labels[_OWNER])):
+            with contextlib.suppress(docker.errors.APIError):  # another session was quicker
+                client.images.remove(image.id, force=True)
 
 
 def _files(python: str) -> bytes:

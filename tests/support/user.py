@@ -17,10 +17,10 @@ from typing import Any
 
 import harness
 from support.cli import Cli
+from support.images import UID
 
 __all__ = ["User", "make"]
 
-UID = GID = 54321
 _SOCKET = Path("/var/run/docker.sock")
 _NOT_NEEDED = (
     "test",
@@ -70,8 +70,8 @@ def make() -> User:
     if os.getuid() != 0:
         return User(os.getuid(), home)
     groups = [_SOCKET.stat().st_gid] if _SOCKET.exists() else []
-    os.chown(home, UID, GID)
-    user = User(UID, home, {"user": UID, "group": GID, "extra_groups": groups})
+    os.chown(home, UID, UID)
+    user = User(UID, home, {"user": UID, "group": UID, "extra_groups": groups})
     if not _reaches(user):
         user.python, user.variables = _copied_python(home / "python")
         tried = user.run(_TRY)
