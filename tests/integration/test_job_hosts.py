@@ -26,7 +26,14 @@ pytestmark = pytest.mark.docker
 TALK = """
 import json, socket, sys, time
 names = ("algo-1", "algo-2")
-addresses = {name: socket.gethostbyname(name) for name in names}
+def resolve(name):
+    for _ in range(200):  # a host that has not started yet has no name yet, as on the service (contract a.5)
+        try:
+            return socket.gethostbyname(name)
+        except OSError:
+            time.sleep(0.1)
+    sys.exit(f"{name} does not resolve")
+addresses = {name: resolve(name) for name in names}
 own = {line.split()[1] for line in open("/proc/net/fib_trie") if "|--" in line} | {"127.0.0.1"}
 server = socket.create_server(("", 7777))
 server.settimeout(20)
